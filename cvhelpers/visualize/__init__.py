@@ -1,0 +1,31 @@
+"""Looking into networks: activations, attributions, and the plots of the pack."""
+
+# ruff: noqa: F401 (what stands here is the package's face)
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+
+from cvhelpers.visualize.activations import activations_of, capture, evaluating
+from cvhelpers.visualize.attribution import occlusion_map, saliency_map
+from cvhelpers.visualize.pictures import (
+    activation_grid,
+    filter_grid,
+    image_grid,
+    overlay,
+    show_image,
+    worst_mistakes,
+)
+from cvhelpers.visualize.plots import (
+    confusion_matrix,
+    learning_curves,
+    loss_and_accuracy,
+    trial_points,
+)
+from cvhelpers.visualize.widgets import explore_activations, explore_augmentation
+
+
+def use_style() -> None:
+    """Make `pack.mplstyle` matplotlib's style from here on; `start_run` calls it."""
+    plt.style.use(Path(__file__).with_name("pack.mplstyle"))
