@@ -1,0 +1,28 @@
+"""Training: the loop, its schedules, checkpoints, repeated trials and their statistics."""
+
+from cvhelpers.training.checkpoints import (
+    load_weights,
+    read_checkpoint,
+    save_checkpoint,
+)
+from cvhelpers.training.history import History
+from cvhelpers.training.loop import evaluate, fit, predict
+from cvhelpers.training.metrics import confusion_counts
+from cvhelpers.training.schedules import EarlyStopping, one_cycle, plateau
+from cvhelpers.training.trials import Trials, run_trials
+
+__all__ = [
+    "EarlyStopping",
+    "History",
+    "Trials",
+    "confusion_counts",
+    "evaluate",
+    "fit",
+    "load_weights",
+    "one_cycle",
+    "plateau",
+    "predict",
+    "read_checkpoint",
+    "run_trials",
+    "save_checkpoint",
+]

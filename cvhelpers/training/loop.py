@@ -1,0 +1,198 @@
+"""The training loop: plain functions, one screen each."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from cvhelpers.data.images import Images
+from cvhelpers.models.modes import evaluating
+from cvhelpers.training.checkpoints import TrainingCheckpoint
+from cvhelpers.training.history import History
+from cvhelpers.training.metrics import Totals
+from cvhelpers.training.precision import Policy, device_policy
+from cvhelpers.training.progress import Progress
+from cvhelpers.training.schedules import EarlyStopping, step_schedule
+
+# A set of images, or any iterable of (images, targets) batches that can be gone through again.
+Data = Images | Iterable[tuple[Tensor, Tensor]]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def fit(
+    model: nn.Module,
+    train: Data,
+    val: Data,
+    *,
+    epochs: int,
+    optimizer: Optimizer,
+    batch_size: int = 128,
+    loss: Loss = F.cross_entropy,
+    augment: nn.Module | None = None,
+    mix: nn.Module | None = None,
+    penalty: Callable[[nn.Module], Tensor] | None = None,
+    schedule: LRScheduler | None = None,
+    early_stopping: EarlyStopping | None = None,
+    precision: str = "auto",
+    checkpoint: str | Path | None = None,
+    label: str = "",
+) -> History:
+    """Train `model`, look at `val` after every epoch, and return the history.
+
+    Args:
+        model: takes raw batches `(B, C, H, W)` in 0..255, returns logits; on its device already.
+        train: training images, or batches of your own.
+        val: validation images, or batches of your own. Never a test set.
+        epochs: how many times to go through `train`, at least 1.
+        optimizer: over the model's parameters.
+        batch_size: for `Images`; batches of your own have theirs.
+        loss: of float32 logits and targets, a mean over the batch. Validation always uses plain
+            cross-entropy, so that curves can be compared.
+        augment: layers applied to training images only.
+        mix: a batch transform of (images, targets), e.g. `OneHot` or `CutMix`.
+        penalty: a function of the model, added to the loss, e.g. an L1 norm of the weights.
+        schedule: plateau is stepped once an epoch, every other torch schedule once a batch.
+        early_stopping: stops, and restores the best weights at the end.
+        precision: `auto`, `float32` or `bfloat16` for training steps; evaluation is float32.
+        checkpoint: file to save to after every epoch and to resume from, usually
+            `run.checkpoint(name)`; see `TrainingCheckpoint`.
+        label: stands before the progress.
+
+    Returns:
+        One row an epoch. A keyboard interrupt returns what there is so far.
+
+    Raises:
+        ValueError: epochs below 1, no batches, unknown precision, a broken checkpoint.
+        FloatingPointError: the loss became NaN or infinite.
+    """
+    if epochs < 1:
+        raise ValueError(f"epochs must be 1 or more, not {epochs}: the net would stay random")
+    step: dict[str, Any] = {"optimizer": optimizer, "loss": loss, "augment": augment}
+    step |= {"mix": mix, "penalty": penalty, "schedule": schedule}
+    history, saved = History(), TrainingCheckpoint(checkpoint) if checkpoint else None
+    if saved:
+        settings = {**step, "early stopping": early_stopping, "precision": precision}
+        settings |= {"train": train, "val": val, "epochs": epochs, "batch size": batch_size}
+        history = saved.resume(model, {**settings, "code": train_epoch})
+    images, steps = _look_ahead(train, batch_size, epochs)
+    precision = history.precision or precision
+    policy = device_policy(model, images, precision=precision, steps=steps)
+    history.precision = str(policy.dtype).removeprefix("torch.")
+    with Progress(label, epochs, history) as progress:
+        while not history.finished:
+            started = time.perf_counter()
+            batches = batches_of(train, policy.device, batch_size, shuffle=True)
+            row: dict[str, float] = {"epoch": len(history) + 1}
+            row |= _prefixed("train", train_epoch(model, batches, policy, **step))
+            row |= _prefixed("val", evaluate(model, val))
+            row["learning_rate"] = optimizer.param_groups[0]["lr"]
+            row["seconds"] = time.perf_counter() - started
+            step_schedule(schedule, val_loss=row["val_loss"])
+            history.rows.append(row)
+            stop = early_stopping is not None and early_stopping.should_stop(row, model)
+            history.finished = stop or len(history) >= epochs
+            if history.finished and early_stopping:
+                early_stopping.restore(model)
+            if saved:
+                saved.save(model, history)
+            progress.show(row)
+    return history
+
+
+def train_epoch(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    policy: Policy,
+    *,
+    optimizer: Optimizer,
+    loss: Loss = F.cross_entropy,
+    augment: nn.Module | None = None,
+    mix: nn.Module | None = None,
+    penalty: Callable[[nn.Module], Tensor] | None = None,
+    schedule: LRScheduler | None = None,
+) -> dict[str, float]:
+    """Go once through `batches`; return the mean loss (without penalty) and accuracy."""
+    for module in (model, augment, mix):
+        if module is not None:
+            module.train()
+    totals = Totals(policy.device)
+    for images, targets in batches:
+        if augment is not None:
+            images = augment(images)
+        if mix is not None:
+            images, targets = mix(images, targets)
+        with policy.autocast():
+            logits = model(policy.lay_out(images)).float()
+        value = loss(logits, targets)
+        optimizer.zero_grad(set_to_none=True)
+        (value if penalty is None else value + penalty(model)).backward()
+        optimizer.step()
+        step_schedule(schedule)
+        totals.add(value, logits, targets)
+    averages = totals.averages()
+    if not math.isfinite(averages["loss"]):
+        raise FloatingPointError(
+            f"the training loss became {averages['loss']}: lower the learning rate (now "
+            f"{optimizer.param_groups[0]['lr']:.2g}), or train in float32 if this was bfloat16"
+        )
+    return averages
+
+
+def predict(model: nn.Module, data: Data, *, batch_size: int = 512) -> Tensor:
+    """Return the logits of all images, in order, float32 `(N, K)` on the model's device."""
+    device = next(model.parameters()).device
+    with evaluating(model), torch.inference_mode():
+        batches = batches_of(data, device, batch_size)
+        return torch.cat([model(images).float() for images, _ in batches])
+
+
+def evaluate(model: nn.Module, data: Data, *, batch_size: int = 512) -> dict[str, float]:
+    """Return `{"loss": ..., "accuracy": ...}` of `model` on `data`, without augmentation.
+
+    Loss is the mean cross-entropy; accuracy a fraction. BatchNorm and dropout are in evaluation
+    mode, the forward pass in float32, and the model's mode is restored.
+    """
+    device = next(model.parameters()).device
+    totals = Totals(device)
+    with evaluating(model), torch.inference_mode():
+        for images, targets in batches_of(data, device, batch_size):
+            logits = model(images).float()
+            totals.add(F.cross_entropy(logits, targets), logits, targets)
+    return totals.averages()
+
+
+def batches_of(
+    data: Data, device: torch.device, batch_size: int, *, shuffle: bool = False
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield `(images, targets)` on `device`, from `Images` or from batches of your own."""
+    if isinstance(data, Images):
+        yield from data.to(device).batches(batch_size, shuffle=shuffle)
+    else:
+        for images, targets in data:
+            yield images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+
+
+def _look_ahead(train: Data, batch_size: int, epochs: int) -> tuple[Tensor, int]:
+    """Return the first batch of images and the number of training steps to come."""
+    if isinstance(train, Images):
+        return train.images[:batch_size], epochs * math.ceil(len(train) / batch_size)
+    if iter(train) is train:
+        raise ValueError(
+            f"train is a {type(train).__name__}, which is empty after one epoch; "
+            "give a list of batches, a DataLoader, or Images"
+        )
+    length = len(train) if isinstance(train, Sized) else 1
+    return next(iter(train), (torch.empty(0),))[0], epochs * length
+
+
+def _prefixed(prefix: str, values: dict[str, float]) -> dict[str, float]:
+    return {f"{prefix}_{name}": value for name, value in values.items()}

@@ -1,0 +1,52 @@
+"""One bar a training where somebody watches; one printed line an epoch where nobody does."""
+
+from __future__ import annotations
+
+import contextlib
+from types import TracebackType
+
+from tqdm.auto import tqdm
+
+from cvhelpers.runtime import has_front_end
+from cvhelpers.training.history import History
+
+
+class Progress(contextlib.AbstractContextManager["Progress"]):
+    """Show a training's epochs. A keyboard interrupt inside ends the block, not the program."""
+
+    def __init__(self, label: str, epochs: int, history: History) -> None:
+        self.label, self.epochs = label, epochs
+        self.bar = None
+        if history.rows and not history.finished:
+            print(f"{label}: resumed after epoch {len(history)} of {epochs}")
+        elif history.rows:
+            print(f"{label}: finished before, after epoch {len(history)}; nothing to train")
+        if has_front_end() and not history.finished:
+            self.bar = tqdm(total=epochs, initial=len(history), desc=label, unit="epoch")
+
+    def show(self, row: dict[str, float]) -> None:
+        """Show one finished epoch."""
+        text = (
+            f"loss {row['train_loss']:.3f}/{row['val_loss']:.3f}  "
+            f"accuracy {row['train_accuracy']:.1%}/{row['val_accuracy']:.1%} (train/val)  "
+            f"rate {row['learning_rate']:.1e}"
+        )
+        if self.bar is not None:
+            self.bar.set_postfix_str(text)
+            self.bar.update()
+        else:
+            epoch = f"{self.label} epoch {row['epoch']:.0f}/{self.epochs}".strip()
+            print(f"{epoch}  {text}  {row['seconds']:.1f} s", flush=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self.bar is not None:
+            self.bar.close()
+        if kind is KeyboardInterrupt:
+            print(f"{self.label}: interrupted; the history so far is returned")
+            return True
+        return False

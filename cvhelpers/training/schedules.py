@@ -1,0 +1,95 @@
+"""Learning-rate schedules and early stopping."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+
+def one_cycle(
+    optimizer: Optimizer, *, epochs: int, samples: int, batch_size: int, warmup: float = 0.25
+) -> OneCycleLR:
+    """One rise to the optimizer's own learning rate and a cosine fall to nearly zero.
+
+    Args:
+        optimizer: its learning rate is the peak.
+        epochs: how many epochs the cycle lasts; give `fit` the same number.
+        samples: size of the training set.
+        batch_size: the batch size given to `fit`.
+        warmup: share of the steps that rise.
+
+    Source: Smith & Topin, "Super-convergence", 2018.
+    """
+    return OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=epochs * math.ceil(samples / batch_size),
+        pct_start=warmup,
+        cycle_momentum=False,
+    )
+
+
+def plateau(optimizer: Optimizer, *, factor: float = 0.2, patience: int = 10) -> ReduceLROnPlateau:
+    """Multiply the learning rate by `factor` after `patience` epochs without a lower val loss."""
+    return ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
+
+
+def step_schedule(schedule: LRScheduler | None, *, val_loss: float | None = None) -> None:
+    """Advance a schedule: plateau once an epoch, with `val_loss`; every other once a batch."""
+    if isinstance(schedule, ReduceLROnPlateau):
+        if val_loss is not None:
+            schedule.step(val_loss)
+    elif schedule is not None and val_loss is None:
+        schedule.step()
+
+
+class EarlyStopping:
+    """Stop when `monitor` has not improved for `patience` epochs, and restore the best weights.
+
+    Args:
+        patience: epochs without improvement that are allowed.
+        monitor: a column of the history; names ending in `loss` are better lower, all others
+            higher. It must be a validation column: training's own improve for ever.
+    """
+
+    def __init__(self, patience: int, monitor: str = "val_loss") -> None:
+        if patience < 1:
+            raise ValueError(f"patience must be 1 epoch or more, not {patience}")
+        if not monitor.startswith("val_"):
+            raise ValueError(f"monitor a validation column, e.g. 'val_loss', not {monitor!r}")
+        self.patience = patience
+        self.monitor = monitor
+        self.best_value: float | None = None
+        self.best_epoch = 0
+        self.best_weights: dict[str, Tensor] = {}
+
+    def should_stop(self, row: dict[str, float], model: nn.Module) -> bool:
+        """Look at one finished epoch; keep its weights if it is the best so far."""
+        value = row[self.monitor]
+        sign = -1 if self.monitor.endswith("loss") else 1
+        if self.best_value is None or sign * value > sign * self.best_value:
+            self.best_value, self.best_epoch = value, int(row["epoch"])
+            self.best_weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        return row["epoch"] - self.best_epoch >= self.patience
+
+    def restore(self, model: nn.Module) -> None:
+        """Give the model the weights of its best epoch."""
+        model.load_state_dict(self.best_weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what an exact resume needs."""
+        return {
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+            "best_weights": self.best_weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a saved state."""
+        self.best_value = state["best_value"]
+        self.best_epoch = state["best_epoch"]
+        self.best_weights = state["best_weights"]
