@@ -1,0 +1,169 @@
+# The course pack's commands. `make` alone lists them. Written for GNU make 3.81 and later.
+#
+# make decides what has to run: a section's executed notebook depends on its notebook, the package
+# and a stamp of the parameters and the data. `python -m cvhelpers run` does the running.
+
+# --- what a user may set -------------------------------------------------------------------------
+PROFILE ?= auto
+SOURCE ?= auto
+SEED ?= 0
+NAME ?=
+ifeq ($(origin NAME),environment)
+NAME := # some systems keep the computer's name there
+endif
+ONLY ?=
+ARGS ?=
+LAUNCH ?=
+JOBS ?= 2
+BASE_PYTHON ?= python3
+PIP_ARGS ?=
+export ARGS
+
+# PYTHON=python uses the active environment; otherwise .venv is made first, once.
+ifdef PYTHON
+READY :=
+else
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+endif
+CV := $(PYTHON) -m cvhelpers
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run-all run report results template lab data test lint clean doctor sections
+
+help:
+	@echo "make run-all    run every notebook that is not up to date, then write the report"
+	@echo "make test       test the package, then run every notebook in profile smoke"
+	@echo "make run        run one notebook:  make run SECTION=2_caltech101/1_lenet5"
+	@echo "make report     write runs/NAME/report.html again"
+	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make data       download the data sets (DATA=\"caltech101 cifar10\": only these)"
+	@echo "make template   a notebook without solutions:"
+	@echo "                make template ASSIGNMENT=2_caltech101 STUDENT=\"Ada Lovelace\""
+	@echo "make results    copy a run's evidence to results/ and rewrite the README's table"
+	@echo "make doctor     what is installed, present and missing: for bug reports"
+	@echo "make setup      make .venv (the others do so when they need it)"
+	@echo "make lint       style, types and the package's size"
+	@echo "make clean      remove caches; .venv, data and runs stay"
+	@echo ""
+	@echo "Set with VARIABLE=value behind make:"
+	@echo "  PROFILE  smoke, quick, full or auto (full with a GPU, else quick)     [$(PROFILE)]"
+	@echo "  SOURCE   real, sample or auto (real if it lies in data/)              [$(SOURCE)]"
+	@echo "  SEED     the random seed                                              [$(SEED)]"
+	@echo "  NAME     folder under runs/ (default: the profile)"
+	@echo "  ONLY     run-all: one assignment or section, e.g. ONLY=2_caltech101"
+	@echo "  ARGS     further arguments, e.g. ARGS=\"-p epochs 3 --timeout 600\""
+	@echo "  LAUNCH   put before each notebook's command; with it, name the PROFILE:"
+	@echo "           make -j32 run-all PROFILE=full LAUNCH=\"srun --gpus=1\""
+	@echo "  PYTHON   PYTHON=python uses the active environment instead of .venv"
+	@echo "  PIP_ARGS further arguments of pip, for setup"
+
+# --- environment ---------------------------------------------------------------------------------
+setup: $(READY)
+	@echo "ready: $(PYTHON)"
+
+# The empty file is written last: an interrupted installation does not count. torch and torchvision
+# come in one command with all the rest, because they must fit each other.
+.venv/.ready: pyproject.toml
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	  echo "Python 3.10 or newer is needed, but $(BASE_PYTHON) is: $$($(BASE_PYTHON) --version 2>&1)"; \
+	  echo "Name another one, e.g. make BASE_PYTHON=python3.12 ..."; exit 1; }
+	@echo "Setting up .venv, once: PyTorch and Jupyter are downloaded and installed."
+	@echo "This takes 2 to 10 minutes; interrupted, it starts again with the next command."
+	@rm -f $@
+	@$(BASE_PYTHON) -m venv .venv || { \
+	  echo "No virtual environment; on Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
+	.venv/bin/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[lab,test]"
+	@touch $@
+
+# --- running -------------------------------------------------------------------------------------
+SECTIONS := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9]*/[0-9]*.ipynb)))
+ONLY_ID := $(patsubst notebooks/%,%,$(patsubst %.ipynb,%,$(patsubst %/,%,$(ONLY))))
+SELECTED := $(if $(ONLY_ID),$(filter $(ONLY_ID) $(ONLY_ID)/%,$(SECTIONS)),$(SECTIONS))
+# What a section's numbers can come from; the coursework tools only carry them about.
+PACKAGE := $(filter-out cvhelpers/coursework/% cvhelpers/__main__.py cvhelpers/doctor.py, \
+  $(wildcard cvhelpers/*.py cvhelpers/*/*.py cvhelpers/*/*.txt cvhelpers/*/*.mplstyle))
+RUN = $(CV) run --source $(SOURCE) --seed $(SEED) $(if $(NAME),--name $(NAME)) $(ARGS)
+
+ifneq ($(filter run-all,$(MAKECMDGOALS)),)
+ifeq ($(SELECTED),)
+$(error ONLY=$(ONLY) selects nothing; choose from: $(sort $(dir $(SECTIONS))) $(SECTIONS))
+endif
+ifneq ($(LAUNCH),)
+ifeq ($(PROFILE),auto)
+$(error With LAUNCH the notebooks run elsewhere: name the profile, e.g. PROFILE=full)
+endif
+endif
+endif
+
+# run-all resolves profile and name and writes the stamps; a second make, in which the names of the
+# targets are known, then does what is left. The report comes also after failures.
+run-all: $(READY)
+	@resolved=$$($(CV) stamp --profile "$(PROFILE)" --source "$(SOURCE)" --seed "$(SEED)" \
+	  $(if $(NAME),--name "$(NAME)") --args="$$ARGS") || exit 1; \
+	name=$${resolved#NAME=}; name=$${name%% *}; \
+	if $(MAKE) --question sections $$resolved >/dev/null 2>&1; then \
+	  echo "runs/$$name: everything is up to date"; \
+	  test -e runs/$$name/report.html || $(CV) report --name $$name; \
+	else \
+	  $(MAKE) --no-print-directory --keep-going sections $$resolved; status=$$?; \
+	  $(CV) report --name $$name; exit $$status; \
+	fi
+
+# done: the executed notebooks of sections, e.g. $(call done,2_caltech101/1_lenet5)
+done = $(foreach section,$(1),runs/$(NAME)/$(section)/$(notdir $(section)).ipynb)
+
+ifneq ($(NAME),)
+define section_rule
+$(call done,$(1)): notebooks/$(1).ipynb runs/$(NAME)/$(1)/stamp.txt $(PACKAGE)
+	@$$(LAUNCH) $$(RUN) --profile $$(PROFILE) $(1)
+endef
+$(foreach section,$(SECTIONS),$(eval $(call section_rule,$(section))))
+
+# These start from another section's checkpoint, and come after it.
+$(call done,2_caltech101/2_layer_activations): $(call done,2_caltech101/1_lenet5)
+$(call done,2_caltech101/3_resnet18): $(call done,2_caltech101/1_lenet5)
+endif
+
+sections: $(call done,$(SELECTED))
+
+run: $(READY)
+	$(if $(SECTION),,$(error name the notebook: make run SECTION=2_caltech101/1_lenet5))
+	@$(LAUNCH) $(RUN) --profile $(PROFILE) $(SECTION)
+
+report results: $(READY)
+	@$(CV) $@ $(if $(NAME),--name $(NAME))
+
+# --- the rest ------------------------------------------------------------------------------------
+template: $(READY)
+	$(if $(and $(ASSIGNMENT),$(STUDENT)),,$(error make template ASSIGNMENT=... STUDENT="Ada Lovelace"))
+	@$(CV) template "$(ASSIGNMENT)" --student "$(STUDENT)"
+
+lab: $(READY)
+	$(PYTHON) -m jupyter lab notebooks
+
+data: $(READY)
+	@$(CV) data $(or $(DATA),all)
+
+doctor: $(READY)
+	@$(CV) doctor
+
+# One thread a process: two processes of one thread beat one of two.
+test: $(READY)
+	@status=0; export OMP_NUM_THREADS=1; \
+	$(PYTHON) -m pytest -n $(JOBS) tests || status=1; \
+	CVHELPERS_PROFILE=smoke CVHELPERS_SOURCE=sample CVHELPERS_HEADLESS=1 \
+	  $(PYTHON) -m pytest -n $(JOBS) --nbmake notebooks || status=1; \
+	exit $$status
+
+lint: $(READY)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) tests/count_lines.py
+
+clean:
+	rm -rf .pytest_cache .mypy_cache .ruff_cache build dist *.egg-info
+	find cvhelpers tests notebooks -type d \( -name __pycache__ -o -name .ipynb_checkpoints \) \
+	  -prune -exec rm -rf {} +
+	@echo "kept: .venv, data/ and runs/ (remove them by hand)"

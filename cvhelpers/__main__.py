@@ -1,0 +1,85 @@
+"""The command line, `python -m cvhelpers COMMAND`: it imports what a command needs, no more."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cvhelpers.coursework.kernel import RunFailed
+
+_COMMANDS = {  # command: its function, which takes the options by their names; what it does
+    "doctor": ("doctor:main", "say what is installed, present and missing: for bug reports"),
+    "data": ("data.cli:main", "list the data sets; with names, or `all`: download them"),
+    "run": ("coursework.execute:run_section", "execute one section's notebook, guarded"),
+    "report": ("coursework.report:write_report", "write runs/NAME/report.html"),
+    "template": ("coursework.template:make_template", "write a notebook without the solutions"),
+    "results": ("coursework.evidence:update", "copy a run's evidence to results/ and the README"),
+    "stamp": ("coursework.stamp:write_stamps", "note what runs depend on, for make to compare"),
+}
+_EXAMPLES = """examples:
+  python -m cvhelpers doctor
+  python -m cvhelpers data caltech101
+  python -m cvhelpers run 2_caltech101/1_lenet5 --profile quick -p epochs 3
+  python -m cvhelpers report --name quick
+  python -m cvhelpers template 2_caltech101 --student "Ada Lovelace"
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m cvhelpers", epilog=_EXAMPLES, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add = {
+        name: commands.add_parser(name, help=text, description=text).add_argument
+        for name, (_, text) in _COMMANDS.items()
+    }
+    add["data"]("names", nargs="*", metavar="NAME")
+    add["run"]("section_id", metavar="SECTION", help="e.g. 2_caltech101/1_lenet5")
+    add["run"](
+        "-p",
+        dest="parameters",
+        nargs=2,
+        metavar=("NAME", "VALUE"),
+        action="append",
+        help="set a name of the notebook's parameters cell; repeatable",
+    )
+    add["run"]("--timeout", type=float, help="seconds for the whole notebook; 0: no limit")
+    add["template"]("assignment_id", metavar="ASSIGNMENT", help="e.g. 2_caltech101")
+    add["template"]("--student", required=True, help='e.g. "Ada Lovelace"')
+    add["template"]("--out", dest="out_dir", type=Path, default=Path("templates"), help="folder")
+    add["stamp"]("--args", default="", help="the further arguments of `run`, as one text")
+    for name in ("run", "stamp"):
+        add[name]("--profile", default="auto", help="smoke, quick, full or auto (default)")
+        add[name]("--source", default="auto", help="images: real, sample or auto (default)")
+        add[name]("--seed", type=int, help="default: the notebook's own")
+    for name in ("run", "stamp", "report", "results"):
+        add[name]("--name", help="folder under runs/; default: the profile")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 the work failed, 2 the request was wrong, 130 interrupted."""
+    options = vars(_parser().parse_args(arguments))
+    module, function = _COMMANDS[options.pop("command")][0].split(":")
+    try:
+        done = getattr(importlib.import_module(f"cvhelpers.{module}"), function)(**options)
+    except RunFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; checkpoints are kept: the same command goes on", file=sys.stderr)
+        return 130
+    if isinstance(done, int):
+        return done
+    print(done)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Notebooks as coursework: manifest, headless runs, report, template, evidence; without torch."""

@@ -1,0 +1,93 @@
+"""Evidence for the repository: a run's results copied to `results/`, and the README's table."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from cvhelpers import results as result_files
+from cvhelpers.coursework import manifest
+from cvhelpers.coursework.execute import run_folder
+from cvhelpers.coursework.manifest import Manifest
+from cvhelpers.coursework.outcome import Outcome, duration, outcome
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+_FIGURES = 2  # of a section: the main one and at most one other
+_HEAD = "| Section | What | Value | Target | Data | Profile | Device | Seed | Date | Time |"
+
+
+def update(name: str | None = None) -> int:
+    """Copy the evidence of `runs/<name>`, rewrite the README's table, and say what was done.
+
+    Returns 1 where a section was refused: what synthetic images gave is no evidence.
+    """
+    root, course, run = manifest.repository_root(), manifest.load(), run_folder(name)
+    refused = 0
+    for section in course.sections.values():
+        found = outcome(section, run / section.id)
+        if found.status != "ok":
+            print(f"{section.id}: {found.status}, nothing copied")
+        elif "sample" in found.kinds:
+            refused = 1
+            print(f"{section.id}: refused, it ran on the synthetic sample; give it real images")
+        else:
+            _copy(found, root / "results" / section.id)
+            print(f"{section.id}: copied to results/{section.id}")
+    write_table(root / "README.md", results_table(root / "results", course))
+    return refused
+
+
+def results_table(results_dir: Path, course: Manifest) -> str:
+    """Make the README's table, in Markdown, from what lies under `results_dir`.
+
+    Raises:
+        ValueError: a section's results are broken, or came from the synthetic sample.
+    """
+    rows, commands = [_HEAD, "|" + " --- |" * (_HEAD.count("|") - 1)], []
+    for section in course.sections.values():
+        folder = results_dir / section.id
+        if (folder / result_files.FILE_NAME).exists():
+            found = Outcome(section, folder, "ok", "", result_files.read_results(folder))
+            if "sample" in found.kinds:
+                raise ValueError(f"{folder}: from the synthetic sample, so no evidence; remove it")
+            rows += _rows(found)
+            commands.append(f"- {section.id}: `{found.results.get('command', 'by hand')}`")
+    if not commands:
+        return "No results yet."
+    return "\n".join([*rows, "", "Made by:", "", *commands])
+
+
+def write_table(readme: Path, table: str) -> None:
+    """Put `table` between the marks of `readme`; ValueError where they are missing."""
+    head, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{readme}: put `{BEGIN}` and `{END}` where the results table belongs")
+    result_files.atomic_write(readme, f"{head}{BEGIN}\n{table}\n{END}{tail}")
+
+
+def _rows(found: Outcome) -> list[str]:
+    """One row for each metric of the manifest."""
+    r = found.results
+    data = ", ".join(f"{name} ({entry['kind']})" for name, entry in r["provenance"].items())
+    run = [data, r["profile"], r["device"], str(r["seed"]), r["started"][:10]]
+    rows = []
+    for number in found.numbers:
+        if number.name in found.section.metrics:
+            target = f"{number.target} ({number.judgement})" if number.judgement else ""
+            cells = [found.section.id, number.label, number.value, target, *run]
+            cells = [cell.replace("|", "/") for cell in [*cells, duration(r["seconds"])]]
+            rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _copy(found: Outcome, target: Path) -> None:
+    """Replace a section's evidence: results.json, its tables, the main and one other figure."""
+    r = found.results
+    names = sorted(r["figures"], key=lambda name: name != found.section.main_figure)[:_FIGURES]
+    kept = r | {"figures": {name: r["figures"][name] for name in names}}
+    shutil.rmtree(target, ignore_errors=True)
+    for entry in [*kept["figures"].values(), *r.get("tables", {}).values()]:
+        (target / entry["file"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(found.folder / entry["file"], target / entry["file"])
+    result_files.write_results(target, kept)

@@ -1,0 +1,105 @@
+"""What became of the sections of a run: status, results, numbers as people read them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cvhelpers import results as result_files
+from cvhelpers.coursework.execute import FAILURE, notebook_files
+from cvhelpers.coursework.manifest import Metric, Section
+
+
+@dataclass(frozen=True)
+class Number:
+    """One metric, ready to print; `judgement`: reached, missed, not judged on this data, or ''."""
+
+    name: str
+    label: str
+    value: str
+    target: str
+    judgement: str
+    points: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One section of a run: ok, failed, unfinished (running or killed) or not run."""
+
+    section: Section
+    folder: Path
+    status: str
+    reason: str
+    results: dict[str, Any]  # empty where there are none
+
+    @property
+    def kinds(self) -> list[str]:
+        """Provenance kinds of the data used."""
+        return sorted({entry["kind"] for entry in self.results.get("provenance", {}).values()})
+
+    @property
+    def numbers(self) -> list[Number]:
+        """The manifest's metrics, then those that the notebook recorded beyond them."""
+        recorded = self.results.get("metrics", {})
+        beyond = {
+            name: Metric(name, name.replace("_", " "), better=entry["better"])
+            for name, entry in recorded.items()
+            if name not in self.section.metrics
+        }
+        metrics = (self.section.metrics | beyond).values()
+        return [self._number(m, **recorded[m.name]) for m in metrics if m.name in recorded]
+
+    @property
+    def points(self) -> float | None:
+        """Points that the assignment's scales give in all; None where no scale applies."""
+        given = [number.points for number in self.numbers if number.points is not None]
+        return sum(given) if given else None
+
+    def _number(self, metric: Metric, value: float, note: str = "", **_: Any) -> Number:
+        target, judgement = f"{metric.better} is better", ""
+        if metric.target is not None:
+            sign = "≥" if metric.better == "higher" else "≤"
+            target = f"{sign} {shown(metric.name, metric.target)}"
+            met = metric.reached(value, self.kinds)
+            judgement = {True: "reached", False: "missed", None: "not judged on this data"}[met]
+        points = metric.points_for(value) if metric.counts(self.kinds) else None
+        text = shown(metric.name, value)
+        return Number(metric.name, metric.label, text, target, judgement, points, note)
+
+
+def outcome(section: Section, folder: Path) -> Outcome:
+    """Look at what a section left in its folder of a run."""
+    running, failed, final = notebook_files(folder)
+    results = {}
+    try:
+        results = result_files.read_results(folder)
+        lacks = result_files.missing(results, metrics=section.metrics, figures=section.figures)
+    except ValueError as error:
+        lacks = [str(error)]
+    status, reason = "not run", ""
+    if failed.exists():
+        notebook = json.loads(failed.read_text(encoding="utf-8"))
+        status, reason = "failed", notebook["metadata"].get(FAILURE, "")
+    elif running.exists():
+        status, reason = "unfinished", "still running, or killed: the same command goes on"
+    elif final.exists():
+        status, reason = ("failed", f"results lack {', '.join(lacks)}") if lacks else ("ok", "")
+    return Outcome(section, folder, status, reason, results)
+
+
+def shown(name: str, value: float) -> str:
+    """Write a number for people: accuracies and the like in percent, counts with separators."""
+    if any(word in name for word in ("accuracy", "iou", "dice", "share")):
+        return f"{100 * value:.1f} %"
+    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as `41 s`, `3 min` or `2 h 05 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

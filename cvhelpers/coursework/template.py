@@ -1,0 +1,102 @@
+"""A student's notebook: an assignment's sections in order, its solutions replaced by stubs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from cvhelpers.coursework import manifest
+from cvhelpers.coursework.manifest import Assignment, near
+from cvhelpers.coursework.parameters import read_notebook, tags
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+_MARKED = re.compile(rf"^([ \t]*){BEGIN}[ \t]*$.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)
+_STUB = 'raise NotImplementedError("Your code goes here: replace this line.")'
+_PROMPT = "*Your answer goes here: replace this line.*"
+_COMMON = re.compile(r"(profile|source|seed)\b")  # parameters that every section has
+
+
+def make_template(assignment_id: str, student: str, *, out_dir: str | Path) -> Path:
+    """Write `assignment_id`'s notebook without solutions into `out_dir`; return the file.
+
+    The manifest says what it is called. A file that is there stays: it may hold a student's work.
+
+    Raises:
+        ValueError: unknown assignment, no name, the file exists, or a solution without marks.
+    """
+    import nbformat
+
+    course = manifest.load()
+    if assignment_id not in course.assignments:
+        known = near(assignment_id, course.assignments)
+        raise ValueError(f"unknown assignment {assignment_id!r}; {known}")
+    assignment = course.assignments[assignment_id]
+    path = Path(out_dir) / file_name(assignment, student)
+    if path.exists():
+        raise ValueError(f"{path} exists, and may hold work: move it away first")
+    cells = [nbformat.v4.new_markdown_cell(f"# {assignment.title}\n\n{student.strip()}")]
+    for section in course.sections.values():
+        if section.assignment == assignment.id:
+            source = manifest.repository_root() / "notebooks" / f"{section.id}.ipynb"
+            cells += _student_cells(source, seen=cells)
+    for number, cell in enumerate(cells, 1):
+        cell.id = f"cell-{number}"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def file_name(assignment: Assignment, student: str) -> str:
+    """Fill the manifest's file name; what no file name should hold becomes an underscore."""
+    name = re.sub(r"[^\w-]+", "_", student).strip("_")
+    if not name:
+        raise ValueError(f'student {student!r}: give the name, e.g. "Ada Lovelace"')
+    return assignment.template.replace("{student}", name)
+
+
+def stubbed(source: str) -> str:
+    """Replace what stands between solution marks by a stub; ValueError where marks do not pair."""
+    stubs, count = _MARKED.subn(rf"\1{_STUB}", source)
+    if not count or {source.count(BEGIN), source.count(END)} != {count}:
+        raise ValueError(f"solutions stand between `{BEGIN}` and `{END}`, in pairs; mend the marks")
+    return stubs
+
+
+def _student_cells(path: Path, *, seen: list[Any]) -> list[Any]:
+    """What a student gets of one notebook; setup and the tag `parameters` come once."""
+    import nbformat
+
+    setups = [cell.source for cell in seen if "setup" in tags(cell)]
+    first = not any("parameters" in tags(cell) for cell in seen)
+    cells = []
+    for number, cell in enumerate(read_notebook(path).cells, 1):
+        own, lines = tags(cell), cell.source.strip().split("\n")
+        code = cell.cell_type == "code"
+        if "setup" in own and cell.source in setups:
+            continue
+        if "parameters" in own and not first:
+            # The first cell speaks for all: papermill knows only one. What is this section's stays.
+            own = ["section-parameters"]
+            lines = [line for line in lines if not _COMMON.match(line)]
+        if not code:
+            lines = [line for line in lines if "colab-badge" not in line]  # it opens the solution
+        try:
+            if "answer" in own and not code:
+                lines = _question(lines)
+            elif code and ("solution" in own or any(BEGIN in line for line in lines)):
+                lines = [stubbed("\n".join(lines))]
+        except ValueError as error:
+            raise ValueError(f"{path}: cell {number}: {error}") from None
+        new = nbformat.v4.new_code_cell if code else nbformat.v4.new_markdown_cell
+        cells.append(new("\n".join(lines), metadata={"tags": own} if own else {}))
+    return cells
+
+
+def _question(lines: list[str]) -> list[str]:
+    """Keep the first line of an answer, the question, and ask for one's own."""
+    if lines[1:] and lines[1].strip():
+        raise ValueError("an answer cell is the question on one line, an empty line, the answer")
+    return [lines[0], "", _PROMPT]
