@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 PROFILES = ("smoke", "quick", "full")
 SOURCES = ("auto", "real", "sample")
+# glibc maps every large block anew and gives it back at once, so each activation of each step
+# is paid for in page faults. These variables make it keep the memory; read at process start.
+ALLOCATOR = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
+    "THP_MEM_ALLOC_ENABLE": "1",  # torch: ask for huge pages
+}
 _VERSIONED = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "cvhelpers")
 
 
