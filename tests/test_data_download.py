@@ -1,0 +1,225 @@
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import fake_data
+import pytest
+
+from cvhelpers.data import store
+from cvhelpers.data.download import download, extract
+
+VALUES = json.dumps([5] * 4).encode()
+
+
+class Handler(SimpleHTTPRequestHandler):
+    def do_GET(self):
+        self.server.seen.append(self.path)
+        if self.path.startswith("/cut"):  # promises more than it sends
+            self.send_response(200)
+            self.send_header("Content-Length", "100000")
+            self.end_headers()
+            self.wfile.write(b"x" * 1000)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A web server on this machine: its address, the folder it serves, the paths it was asked."""
+    monkeypatch.setenv("CVHELPERS_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    (tmp_path / "web").mkdir()
+    handler = partial(Handler, directory=str(tmp_path / "web"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        running.seen = []
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        running.url = f"http://127.0.0.1:{running.server_address[1]}"
+        running.web, running.data = tmp_path / "web", tmp_path / "data"
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def tar(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as pack:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            pack.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as pack:
+        for name, content in members.items():
+            pack.writestr(name, content)
+    return buffer.getvalue()
+
+
+GOOD = tar({"pictures/values.json": VALUES})
+
+
+def serve(server, name: str, content: bytes, *, md5: str | None = None) -> tuple[str, str]:
+    (server.web / name).write_bytes(content)
+    return f"{server.url}/{name}", md5 or hashlib.md5(content).hexdigest()
+
+
+def nothing_left(server) -> bool:
+    files = [path for path in server.data.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    return not files and not list(server.data.glob(".unpack*"))
+
+
+@pytest.mark.parametrize("pack", [tar, zipped])
+def test_an_archive_is_fetched_verified_unpacked_and_stated_real(server, pack):
+    url, md5 = serve(server, "good", pack({"pictures/values.json": VALUES, "other": b""}))
+    entry = fake_data.fake((url, md5))
+    folder = download(entry)
+    assert folder == server.data / "fake"
+    assert (folder / "values.json").read_bytes() == VALUES
+    assert not (folder / "other").exists()
+    assert store.read_provenance(entry, folder) == store.Provenance(
+        "real", f"{url}, checksum verified"
+    )
+    assert not list((server.data / "downloads").iterdir())
+    assert not list(server.data.glob(".unpack*"))
+
+
+def test_mirrors_are_tried_in_order(server, capsys):
+    broken = (f"{server.url}/missing.tar.gz", "0" * 32)
+    good = serve(server, "good.tar.gz", GOOD)
+    unused = (f"{server.url}/unused.tar.gz", good[1])
+    folder = download(fake_data.fake(broken, good, unused))
+    assert server.seen == ["/missing.tar.gz", "/good.tar.gz"]
+    assert good[0] in json.loads((folder / "provenance.json").read_text())["note"]
+    assert "404" in capsys.readouterr().out
+
+
+def test_a_wrong_checksum_is_an_error_and_leaves_nothing(server):
+    bad = serve(server, "good.tar.gz", GOOD, md5="0" * 32)
+    with pytest.raises(ValueError, match=r"No mirror of fake worked(.|\n)*MD5 hash"):
+        download(fake_data.fake(bad))
+    assert nothing_left(server)
+
+
+def test_a_web_page_posing_as_an_archive_is_named(server):
+    page = serve(server, "page.tar.gz", b"\n<!DOCTYPE html><title>Please log in</title>")
+    with pytest.raises(ValueError, match=r"page\.tar\.gz: the server sent a web page"):
+        download(fake_data.fake(page))
+    assert nothing_left(server)
+
+
+def test_a_connection_cut_half_way_leaves_nothing(server):
+    with pytest.raises(ValueError, match=r"No mirror(.|\n)*/cut\.tar\.gz"):
+        download(fake_data.fake((f"{server.url}/cut.tar.gz", "0" * 32)))
+    assert nothing_left(server)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [GOOD[:-30], gzip.compress(b"no tar in here" * 100), zipped({"a": b"b" * 99})[:-30], b"text"],
+)
+def test_a_damaged_archive_is_removed_and_named(server, content):
+    with pytest.raises(ValueError, match=r"downloads/bad was cut off or is no archive; removed"):
+        download(fake_data.fake(serve(server, "bad", content)))
+    assert nothing_left(server)
+
+
+@pytest.mark.parametrize("name", ["../evil", "pictures/../../evil"])
+@pytest.mark.parametrize("filtered", [True, False])
+@pytest.mark.parametrize("pack", [tar, zipped])
+def test_an_archive_cannot_write_outside_its_folder(tmp_path, monkeypatch, pack, name, filtered):
+    if not filtered:  # an older Python
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    archive = tmp_path / "archive"
+    archive.write_bytes(pack({"pictures/values.json": VALUES, name: b"boo"}))
+    with pytest.raises(ValueError, match="would write outside its folder"):
+        extract(archive, tmp_path / "into" / "here")
+    assert not [*tmp_path.glob("evil"), *tmp_path.glob("into/evil")]
+
+
+def test_an_archive_of_the_whole_folder_unpacks(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "values.json").write_bytes(VALUES)
+    with tarfile.open(tmp_path / "archive", "w:gz") as pack:
+        pack.add(tmp_path / "pictures", arcname=".")
+    extract(tmp_path / "archive", tmp_path / "into")
+    assert (tmp_path / "into" / "values.json").read_bytes() == VALUES
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+def test_a_link_to_the_outside_is_refused(tmp_path, monkeypatch, filtered):
+    if not filtered:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as pack:
+        link = tarfile.TarInfo("pictures")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+        pack.addfile(link)
+    (tmp_path / "archive").write_bytes(buffer.getvalue())
+    with pytest.raises(ValueError, match="would write outside its folder"):
+        extract(tmp_path / "archive", tmp_path / "into")
+
+
+def test_an_archive_placed_by_hand_needs_no_network(server):
+    (server.data / "downloads").mkdir(parents=True)
+    (server.data / "downloads" / "pictures.tar.gz").write_bytes(GOOD)
+    url = f"{server.url}/pictures.tar.gz"
+    folder = download(fake_data.fake((url, hashlib.md5(GOOD).hexdigest())))
+    assert (folder / "values.json").read_bytes() == VALUES
+    assert server.seen == []
+
+
+def test_an_archive_cut_off_by_hand_is_fetched_again(server):
+    (server.data / "downloads").mkdir(parents=True)
+    (server.data / "downloads" / "good.tar.gz").write_bytes(GOOD[:-30])
+    download(fake_data.fake(serve(server, "good.tar.gz", GOOD)))
+    assert server.seen == ["/good.tar.gz"]
+
+
+def test_what_a_killed_download_left_is_removed(server):
+    (server.data / "downloads").mkdir(parents=True)
+    (server.data / "downloads" / "tmpabc123").write_bytes(b"half")
+    (server.data / ".unpack-fake" / "pictures").mkdir(parents=True)
+    (server.data / ".unpack-fake" / "pictures" / "old.json").write_bytes(b"half")
+    folder = download(fake_data.fake(serve(server, "good.tar.gz", GOOD)))
+    assert sorted(path.name for path in folder.iterdir()) == ["provenance.json", "values.json"]
+    assert not list((server.data / "downloads").iterdir())
+
+
+def test_data_that_lies_there_is_not_fetched_again(server):
+    entry = fake_data.fake(serve(server, "good.tar.gz", GOOD))
+    download(entry)
+    download(entry)
+    assert server.seen == ["/good.tar.gz"]
+
+
+def test_a_folder_with_other_contents_is_not_touched(server):
+    (server.data / "fake").mkdir(parents=True)
+    (server.data / "fake" / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="exists but does not hold Fake pictures; move it away"):
+        download(fake_data.fake(serve(server, "good.tar.gz", GOOD)))
+    assert (server.data / "fake" / "thesis.txt").read_text() == "mine"
+    assert server.seen == []
+
+
+def test_parallel_downloads_fetch_once(server):
+    entry = fake_data.fake(serve(server, "good.tar.gz", GOOD))
+    threads = [threading.Thread(target=download, args=(entry,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.seen == ["/good.tar.gz"]
+    assert (server.data / "fake" / "values.json").read_bytes() == VALUES
