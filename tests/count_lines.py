@@ -1,16 +1,15 @@
-"""Print how long the package is, and fail above its limit: it promises to be read in an afternoon.
+"""Print how long the package is: it promises to be read in an afternoon.
 
-The limit holds for lines of code; docstrings, comments and blank lines are there for the reader
+The aim holds for lines of code; docstrings, comments and blank lines are there for the reader
 and are printed beside it.
 """
 
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 
-LIMIT = 3500
+AIM = 3500
 PACKAGE = Path(__file__).resolve().parents[1] / "cvhelpers"
 
 
@@ -30,12 +29,11 @@ def count(source: str) -> tuple[int, int]:
     return len(code), len(lines)
 
 
-def main() -> int:
+def main() -> None:
     counts = [count(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))]
     code, lines = (sum(column) for column in zip(*counts, strict=True))
-    print(f"the package has {code} lines of code ({lines} with docstrings); its limit is {LIMIT}")
-    return int(code > LIMIT)
+    print(f"the package has {code} lines of code, {lines} with docstrings; the aim is {AIM}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

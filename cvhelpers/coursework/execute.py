@@ -150,11 +150,15 @@ def _check_results(
 def _kernel_environment(run: Path, asked: dict[str, Any]) -> Iterator[None]:
     """Set what the kernel inherits, hush the libraries, and make SIGTERM end us like Ctrl-C."""
     allocator = {name: os.environ.get(name, ours) for name, ours in runtime.ALLOCATOR.items()}
-    environment = _ENVIRONMENT | allocator | {
-        "CVHELPERS_RUN_DIR": str(run),
-        "CVHELPERS_PROFILE": asked["profile"],
-        "CVHELPERS_SOURCE": asked["source"],
-    }
+    environment = (
+        _ENVIRONMENT
+        | allocator
+        | {
+            "CVHELPERS_RUN_DIR": str(run),
+            "CVHELPERS_PROFILE": asked["profile"],
+            "CVHELPERS_SOURCE": asked["source"],
+        }
+    )
     logger, handler = logging.getLogger("papermill"), signal.getsignal(signal.SIGTERM)
     main = threading.current_thread() is threading.main_thread()
     with mock.patch.dict(os.environ, environment), warnings.catch_warnings():

@@ -173,9 +173,14 @@ def evaluate(model: nn.Module, data: Data, *, batch_size: int = 512) -> dict[str
 def batches_of(
     data: Data, device: torch.device, batch_size: int, *, shuffle: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield `(images, targets)` on `device`, from `Images` or from batches of your own."""
+    """Yield `(images, targets)` on `device`, from `Images` or from batches of your own.
+
+    When shuffling (training), a last batch of one single image is left out: batch normalisation
+    cannot train on it, and the next epoch leaves out another one.
+    """
     if isinstance(data, Images):
-        yield from data.to(device).batches(batch_size, shuffle=shuffle)
+        lonely = shuffle and len(data) > batch_size and len(data) % batch_size == 1
+        yield from data.to(device).batches(batch_size, shuffle=shuffle, drop_last=lonely)
     else:
         for images, targets in data:
             yield images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
