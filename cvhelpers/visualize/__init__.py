@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib import pyplot as plt
 
-from cvhelpers.visualize.activations import activations_of, capture, evaluating
+from cvhelpers.visualize.activations import activations_of, capture
 from cvhelpers.visualize.attribution import occlusion_map, saliency_map
 from cvhelpers.visualize.pictures import (
     activation_grid,

@@ -8,17 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model in eval mode; afterwards every module has its own mode again, errors or not."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode  # one by one: a frozen part may differ from its parent
+from cvhelpers.models.modes import evaluating
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cvhelpers.visualize.activations import evaluating
+from cvhelpers.models.modes import evaluating
 
 
 def _prepare(model: nn.Module, image: Tensor, label: int) -> Tensor:
