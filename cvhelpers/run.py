@@ -127,6 +127,16 @@ class Run:
         """Return the value for this run's profile."""
         return {"smoke": smoke, "quick": quick, "full": full}[self.profile]
 
+    def count(self, asked: int | None, **profiles: int | None) -> int | None:
+        """Return `asked`, a parameter such as a number of epochs; None means the profile's own.
+
+        Raises:
+            ValueError: below 1, where nothing would be trained.
+        """
+        if asked is not None and asked < 1:
+            raise ValueError(f"{asked} is too few; give 1 or more, or None for the profile's own")
+        return self.pick(**profiles) if asked is None else asked
+
     def load(self, name: str, **options: Any) -> Splits:
         """Load a data set that `start_run` was told of, on this run's device."""
         if name not in self.provenance:

@@ -42,3 +42,13 @@ def test_fails_at_its_first_stub_and_nowhere_before(
     called = re.search(r"(?:def|class) (\w+)", first)
     assert failed >= stubs[0]
     assert called is None or called[1] in "\n".join(error.traceback)
+
+
+@pytest.mark.parametrize("section", manifest.load().sections)
+def test_a_count_of_zero_is_refused_by_every_notebook(section: str) -> None:
+    """`epochs = 0` must not silently become the profile's own number."""
+    cells = nbformat.read(ROOT / "notebooks" / f"{section}.ipynb", as_version=4).cells
+    names = re.findall(r"^(\w+) = None", cells[2].source, re.MULTILINE)
+    assert names
+    for name in names:
+        assert f"run.count({name}," in cells[3].source, f"{name} = 0 would pass"
