@@ -59,6 +59,7 @@ def train(
     seed: int = 0,
     rate: float = 0.1,
     samples: int = SAMPLES,
+    pixels: int = 0,
     kill_after: int | None = None,
     augment: nn.Module | None = AFFINE,
     schedule: Callable[..., Any] | None = cycle,
@@ -81,7 +82,7 @@ def train(
     hook = model.register_forward_pre_hook(count)
     history = fit(
         model,
-        pictures(samples),
+        pictures(samples, seed=pixels),
         pictures(6, seed=1),
         optimizer=optimizer,
         augment=augment,
@@ -214,7 +215,8 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "seed": ({"seed": 1}, "random state, initial weights"),
     "rate": ({"rate": 0.2}, "optimizer, schedule"),
     "optimizer": ({"adam": True}, "optimizer"),
-    "data": ({"samples": 13}, "train"),
+    "fewer pictures": ({"samples": 13}, "train"),
+    "other pixels": ({"pixels": 1}, "train"),
     "no augmentation": ({"augment": None}, "augment"),
     "a degree more": ({"augment": RandomAffine(21, translate=0.2, flip=True)}, "augment"),
     "colours too": ({"augment": Augment(AFFINE, ColourJitter(0.2))}, "augment"),

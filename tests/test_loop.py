@@ -524,3 +524,20 @@ def test_random_transforms_of_the_pack_fit_in() -> None:
     options: dict[str, Any] = {"augment": RandomAffine(degrees=10), "mix": MixUp(3)}
     history = fit(model, pictures(), pictures(), epochs=1, optimizer=sgd(model), **options)
     assert math.isfinite(history.rows[0]["train_loss"])
+
+
+def test_a_last_batch_of_one_image_is_left_out_of_training_only() -> None:
+    train = pictures(13)  # 3 batches of 4, and a single image
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 3), nn.BatchNorm1d(3))
+    seen: list[tuple[bool, int]] = []
+    model.register_forward_pre_hook(lambda module, x: seen.append((module.training, len(x[0]))))
+    images = Images(train.images, train.labels, train.classes, train.provenance)
+    floats = nn.Sequential(Float(), model)
+    fit(floats, images, images, epochs=1, optimizer=sgd(floats), batch_size=4, precision="float32")
+    assert [size for training, size in seen if training] == [4, 4, 4]
+    assert sum(size for training, size in seen if not training) == 13
+
+
+class Float(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.float() / 255
