@@ -198,6 +198,17 @@ def test_pick_follows_the_profile(profile: str, picked: int) -> None:
     assert start(profile=profile, source="sample").pick(smoke=1, quick=2, full=3) == picked
 
 
+@pytest.mark.parametrize(("asked", "taken"), [(None, 2), (1, 1), (50, 50)])
+def test_a_number_asked_for_stands_before_the_profiles_own(asked: int | None, taken: int) -> None:
+    assert start(profile="quick").count(asked, smoke=1, quick=2, full=3) == taken
+
+
+@pytest.mark.parametrize("asked", [0, -1])
+def test_a_number_that_trains_nothing_is_refused(asked: int) -> None:
+    with pytest.raises(ValueError, match=f"{asked} is too few; give 1 or more, or None for the pr"):
+        start().count(asked, smoke=1, quick=2, full=3)
+
+
 def test_trials_depend_on_profile_and_device_not_on_the_seed() -> None:
     one = start(seed=1).fingerprint()
     assert start(seed=2).fingerprint() == one
