@@ -9,11 +9,11 @@ from cvhelpers import results as result_files
 from cvhelpers.coursework import manifest
 from cvhelpers.coursework.execute import run_folder
 from cvhelpers.coursework.manifest import Manifest
-from cvhelpers.coursework.outcome import Outcome, duration, outcome
+from cvhelpers.coursework.outcome import Outcome, outcome
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 _FIGURES = 2  # of a section: the main one and at most one other
-_HEAD = "| Section | What | Value | Target | Data | Profile | Device | Seed | Date | Time |"
+_HEAD = "| Section | What | Value | Target | Data | Profile | Device | Seed | Date | Note |"
 
 
 def update(name: str | None = None) -> int:
@@ -76,7 +76,7 @@ def _rows(found: Outcome) -> list[str]:
         if number.name in found.section.metrics:
             target = f"{number.target} ({number.judgement})" if number.judgement else ""
             cells = [found.section.id, number.label, number.value, target, *run]
-            cells = [cell.replace("|", "/") for cell in [*cells, duration(r["seconds"])]]
+            cells = [cell.replace("|", "/") for cell in [*cells, number.note]]
             rows.append(f"| {' | '.join(cells)} |")
     return rows
 
