@@ -27,9 +27,7 @@ class LeNet5(nn.Sequential):
     recognition", 1998, section II.B.
     """
 
-    def __init__(
-        self, num_classes: int, *, batch_norm: bool = False, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, num_classes: int, *, batch_norm: bool = False, dropout: float = 0.0) -> None:
         def norm(kind: type[nn.Module], size: int) -> nn.Module:
             return kind(size) if batch_norm else nn.Identity()
 
