@@ -129,6 +129,7 @@ def test_a_connection_cut_half_way_leaves_nothing(server):
 @pytest.mark.parametrize(
     "content",
     [GOOD[:-30], gzip.compress(b"no tar in here" * 100), zipped({"a": b"b" * 99})[:-30], b"text"],
+    ids=["tar cut short", "gzip without tar", "zip cut short", "text"],
 )
 def test_a_damaged_archive_is_removed_and_named(server, content):
     with pytest.raises(ValueError, match=r"downloads/bad was cut off or is no archive; removed"):

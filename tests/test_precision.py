@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
         timed: list[torch.dtype] = []
 
         def step(model: nn.Module, images: torch.Tensor, policy: Policy) -> float:
-            assert model.training
+            assert model.training  # though the model came in evaluation mode
             timed.append(policy.dtype)
             return next(float32 if policy.dtype == torch.float32 else bfloat16)
 
@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def chosen(model: nn.Module | None = None, *, steps: int = 100, asked: str = "auto") -> torch.dtype:
-    return device_policy(model or net(), IMAGES, precision=asked, steps=steps).dtype
+    return device_policy(model or net().eval(), IMAGES, precision=asked, steps=steps).dtype
 
 
 @pytest.mark.parametrize(
