@@ -123,6 +123,8 @@ $(foreach section,$(SECTIONS),$(eval $(call section_rule,$(section))))
 # These start from another section's checkpoint, and come after it.
 $(call done,2_caltech101/2_layer_activations): $(call done,2_caltech101/1_lenet5)
 $(call done,2_caltech101/3_resnet18): $(call done,2_caltech101/1_lenet5)
+$(call done,5_cifar10/2_layer_activations): $(call done,5_cifar10/1_augmentation)
+$(call done,5_cifar10/5_review_questions): $(call done,5_cifar10/1_augmentation)
 endif
 
 sections: $(call done,$(SELECTED))

@@ -26,6 +26,7 @@ def read(names: list[str], prefix: str, folder: Path, size: int) -> dict[str, np
     """Training batches split 90/10 into train and validation once and for all; test stays test.
 
     `names`: files, the training batches first, then test batch and meta file. `prefix` of keys.
+    Images are called by their place in the official order: "X_train[12]", "X_test[0]".
     """
     if size != SIZE:
         raise ValueError(f"CIFAR images are {SIZE} x {SIZE}, not {size}; resize on the device")
@@ -36,8 +37,10 @@ def read(names: list[str], prefix: str, folder: Path, size: int) -> dict[str, np
     arrays = {"classes": np.array(classes)}
     for part, chosen in zip(("train", "val"), stratified(labels, 0.1, seed=10), strict=True):
         arrays[f"{part}_images"], arrays[f"{part}_labels"] = images[chosen], labels[chosen]
+        arrays[f"{part}_names"] = np.array([f"X_train[{row}]" for row in chosen])
     tests = _batch(test, f"{prefix}labels", len(classes))
     arrays["test_images"], arrays["test_labels"] = tests
+    arrays["test_names"] = np.array([f"X_test[{row}]" for row in range(len(tests[1]))])
     return arrays
 
 
@@ -120,7 +123,7 @@ def _entry(
         image_size=SIZE,
         classes=len(classes),
         files=files,
-        version=1,
+        version=2,
         unpack=lambda scratch: scratch / folder,
         write_sample=partial(write_sample, list(files), prefix, classes),
         read=partial(read, list(files), prefix),

@@ -1,8 +1,9 @@
 """Models, one file per family. Every model takes raw batches (0..255) and normalises inside."""
 
+from cvhelpers.models.cifar import SmallCNN
 from cvhelpers.models.lenet import LeNet5
 from cvhelpers.models.modes import evaluating
 from cvhelpers.models.normalize import Normalize
 from cvhelpers.models.resnet import BasicBlock, ResNet18
 
-__all__ = ["BasicBlock", "LeNet5", "Normalize", "ResNet18", "evaluating"]
+__all__ = ["BasicBlock", "LeNet5", "Normalize", "ResNet18", "SmallCNN", "evaluating"]
