@@ -23,12 +23,12 @@ def read(folder: Path, size: int) -> dict[str, np.ndarray]:
     return arrays
 
 
-def fake(*archives: tuple[str, str], version: int = 1, md5: str = "") -> DataSet:
+def fake(*mirrors: tuple[str, str], version: int = 1, md5: str = "") -> DataSet:
     return DataSet(
         name="fake",
         title="Fake pictures",
         folder="fake",
-        archives=archives,
+        archives=(mirrors,),
         size_bytes=1000,
         licence="none",
         citation="",

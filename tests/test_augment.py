@@ -141,6 +141,31 @@ def test_a_seed_repeats_a_layer(layer: torch.nn.Module) -> None:
     assert torch.equal(layer(images), first)
 
 
+@pytest.mark.parametrize("layer", [*LAYERS, OneHot(4)], ids=repr)
+def test_every_device_runs_the_same_code(layer: torch.nn.Module) -> None:
+    # The device "meta" computes shapes without values: a copy to the CPU, a look at a value, or a
+    # tensor made on the wrong device, which would stall or break a GPU, fails there.
+    images = picture(8).to("meta")
+    if isinstance(layer, OneHot):
+        new, targets = layer.train()(images, torch.zeros(8, dtype=torch.int64, device="meta"))
+        assert targets.shape == (8, 4)
+        assert targets.device.type == "meta"
+    else:
+        new = layer.train()(images)
+    assert new.shape == images.shape
+    assert new.device.type == "meta"
+
+
+@pytest.mark.parametrize("mix", [MixUp(4), CutMix(4)], ids=repr)
+def test_every_device_mixes_by_the_same_code(mix: MixUp) -> None:
+    images = picture(8).to("meta").float()
+    # The shares are given: torch has no Beta numbers without values.
+    new, kept = mix.mix(images, images, torch.rand(8, device="meta"))
+    assert new.shape == images.shape
+    assert kept.shape == (8,)
+    assert new.device.type == kept.device.type == "meta"
+
+
 @pytest.mark.parametrize("layer", GEOMETRIC, ids=repr)
 def test_a_mask_moves_as_its_image(layer: torch.nn.Module) -> None:
     blocks = torch.randint(0, 2, (32, 1, 3, 4)).repeat_interleave(8, 2).repeat_interleave(8, 3)

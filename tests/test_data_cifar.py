@@ -52,6 +52,17 @@ def test_validation_comes_from_the_training_batches(placed):
     assert {image.tobytes() for image in both} == expected
 
 
+def test_images_are_called_by_their_official_place(placed, tmp_path, monkeypatch):
+    monkeypatch.setattr(torchvision.datasets.cifar, "check_integrity", lambda *_: True)
+    official = getattr(torchvision.datasets, placed.name.upper())(tmp_path, train=True)
+    splits = data.load(placed.name)
+    for part in (splits.train, splits.val):
+        for name, image in zip(part.names, part.images.permute(0, 2, 3, 1).numpy(), strict=True):
+            row = int(name.removeprefix("X_train[").removesuffix("]"))
+            assert np.array_equal(image, official.data[row])
+    assert splits.test.names[7] == "X_test[7]"
+
+
 def test_torchvision_reads_the_sample_alike(placed, tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets.cifar, "check_integrity", lambda *_: True)
     theirs = getattr(torchvision.datasets, placed.name.upper())(tmp_path, train=False)

@@ -5,6 +5,7 @@ import json
 import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -104,6 +105,23 @@ def test_mirrors_are_tried_in_order(server, capsys):
     assert server.seen == ["/missing.tar.gz", "/good.tar.gz"]
     assert good[0] in json.loads((folder / "provenance.json").read_text())["note"]
     assert "404" in capsys.readouterr().out
+
+
+def test_a_set_of_several_archives_needs_all_of_them(server):
+    pictures = serve(server, "good.tar.gz", GOOD)
+    labels = serve(server, "labels.zip", zipped({"pictures/labels.csv": b"1"}))
+    entry = replace(fake_data.fake(), archives=((pictures,), (labels,)))
+    folder = download(entry)
+    assert {path.name for path in folder.iterdir()} == {
+        "values.json",
+        "labels.csv",
+        "provenance.json",
+    }
+    assert not list((server.data / "downloads").iterdir())
+    lacking = replace(entry, name="other", folder="other", archives=((pictures,), ()))
+    with pytest.raises(ValueError, match="No mirror of other worked"):
+        download(lacking)
+    assert not (server.data / "other").exists()
 
 
 def test_a_wrong_checksum_is_an_error_and_leaves_nothing(server):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, Any
 
-from cvhelpers.data import caltech101, cifar, store
+from cvhelpers.data import caltech101, cifar, gtsrb, store
 from cvhelpers.data.cache import cached_arrays
 from cvhelpers.data.store import DataSet, Provenance
 
@@ -14,9 +15,8 @@ if TYPE_CHECKING:  # `load` alone imports torch: the command line starts fast
 
     from cvhelpers.data.images import Splits
 
-CATALOG: dict[str, DataSet] = {
-    entry.name: entry for entry in (caltech101.CALTECH101, cifar.CIFAR10, cifar.CIFAR100)
-}
+_ENTRIES = (caltech101.CALTECH101, gtsrb.GTSRB, cifar.CIFAR10, cifar.CIFAR100)
+CATALOG: dict[str, DataSet] = {entry.name: entry for entry in _ENTRIES}
 
 
 def load(
@@ -26,10 +26,12 @@ def load(
     profile: str = "quick",
     device: torch.device | str = "cpu",
     size: int | None = None,
+    **options: Any,
 ) -> Splits:
     """The splits of data set `name` on `device`, at `size` pixels (default: the assignment's).
 
-    What `source` and `profile` mean, and when anything is downloaded: see `store.locate`.
+    What `source` and `profile` mean, and when anything is downloaded: see `store.locate`. Further
+    `options` are those of the data set's reader: `crop=True` for gtsrb.
     """
     from cvhelpers.data.images import Splits
 
@@ -37,10 +39,18 @@ def load(
     size = entry.image_size if size is None else size
     if size < 1:
         raise ValueError(f"size is a number of pixels, at least 1, got {size!r}")
+    known = {
+        key
+        for key, one in inspect.signature(entry.read).parameters.items()
+        if one.kind is one.KEYWORD_ONLY
+    }
+    if unknown := options.keys() - known:
+        raise ValueError(f"{name} has no option {sorted(unknown)}; it knows {sorted(known)}")
     folder = store.locate(entry, source=source, profile=profile)
     provenance = store.read_provenance(entry, folder)
-    key = f"{size}px-{store.fingerprint(folder)}-v{entry.version}"
-    arrays = cached_arrays(folder, key, functools.partial(entry.read, folder, size))
+    chosen = "".join(f"_{key}={value}" for key, value in sorted(options.items()))
+    key = f"{size}px{chosen}-{store.fingerprint(folder)}-v{entry.version}"
+    arrays = cached_arrays(folder, key, functools.partial(entry.read, folder, size, **options))
     return Splits.from_arrays(arrays, provenance).to(device)
 
 

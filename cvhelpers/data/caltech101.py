@@ -92,12 +92,14 @@ CALTECH101 = DataSet(
     folder="caltech101",
     archives=(
         (
-            "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
-            "3138e1922a9193bfa496528edbbc45d0",
-        ),
-        (
-            "https://s3.amazonaws.com/fast-ai-imageclas/caltech_101.tgz",
-            "b224c7392d521a49829488ab0f1120d9",  # of the tar.gz in the official zip
+            (
+                "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
+                "3138e1922a9193bfa496528edbbc45d0",
+            ),
+            (
+                "https://s3.amazonaws.com/fast-ai-imageclas/caltech_101.tgz",
+                "b224c7392d521a49829488ab0f1120d9",  # of the tar.gz in the official zip
+            ),
         ),
     ),
     size_bytes=137_414_764,

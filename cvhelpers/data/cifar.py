@@ -113,8 +113,10 @@ def _entry(
         title=title,
         folder=folder,
         archives=(
-            (f"https://www.cs.toronto.edu/~kriz/{archive}", md5),
-            (f"https://dataset.bj.bcebos.com/cifar/{archive}", md5),
+            (
+                (f"https://www.cs.toronto.edu/~kriz/{archive}", md5),
+                (f"https://dataset.bj.bcebos.com/cifar/{archive}", md5),
+            ),
         ),
         size_bytes=170_000_000,
         licence="none stated",

@@ -30,27 +30,30 @@ def download(entry: DataSet) -> Path:
             return target
         if target.exists():
             raise ValueError(f"{target} exists but does not hold {entry.title}; move it away")
-        url, path = _fetch(entry)
+        fetched = [_fetch(entry, mirrors) for mirrors in entry.archives]
         shutil.rmtree(scratch, ignore_errors=True)  # left by a killed process
         try:
-            extract(path, scratch)
+            for _, path in fetched:
+                extract(path, scratch)
             folder = entry.unpack(scratch)
             files = fingerprint(folder, times=False)
-            stated = {"kind": "real", "note": f"{url}, checksum verified", "files": files}
+            note = f"{', '.join(url for url, _ in fetched)}, checksum verified"
+            stated = {"kind": "real", "note": note, "files": files}
             (folder / "provenance.json").write_text(json.dumps(stated))
             folder.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        path.unlink()
+        for _, path in fetched:
+            path.unlink()
     return target
 
 
-def _fetch(entry: DataSet) -> tuple[str, Path]:
-    """Address and file of the first archive that arrives with the right checksum."""
+def _fetch(entry: DataSet, mirrors: Iterable[tuple[str, str]]) -> tuple[str, Path]:
+    """Address and file of one archive, from the first mirror with the right checksum."""
     folder, failures = data_dir() / "downloads", ""
     for partial in folder.glob("tmp*"):  # pooch's, left by a killed process
         partial.unlink()
-    for url, md5 in entry.archives:
+    for url, md5 in mirrors:
         try:
             name = url.rsplit("/", 1)[-1]
             return url, Path(pooch.retrieve(url, f"md5:{md5}", name, folder, downloader=_get))
@@ -58,7 +61,7 @@ def _fetch(entry: DataSet) -> tuple[str, Path]:
             print(f"{url}: {error}", flush=True)
             failures += f"\n- {url}: {error}"
     raise ValueError(
-        f"No mirror of {entry.name} worked; check the network, or put an archive into {folder}:"
+        f"No mirror of {entry.name} worked; check the network, or put the archive into {folder}:"
         f"{failures}"
     )
 

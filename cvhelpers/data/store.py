@@ -38,21 +38,22 @@ class Provenance:
 class DataSet:
     """One entry of the catalog; it lies in `folder` below the data folder.
 
-    `archives`: (address, md5) of each mirror, in order. `files`: what tells that the set is there,
-    with the md5 of each file, or "" where none is published. `version` counts changes of
-    `write_sample` and `read`.
+    `archives`: for each archive its mirrors in order, (address, md5). `files`: what tells that the
+    set is there, with the md5 of each file, or "" where none is published. `version` counts changes
+    of `write_sample` and `read`.
 
-    unpack(scratch): arrange an archive extracted into `scratch`; returns the folder to keep.
+    unpack(scratch): arrange the archives extracted into `scratch`; returns the folder to keep.
     write_sample(folder): write the synthetic sample in the official layout.
     read(folder, size): the arrays `classes` (str), and for train, val and (if any) test
     `train_images` uint8 (N, C, H, W), `train_labels` int64 (N,) or uint8 (N, H, W), `train_names`
-    (str, optional). Raises ValueError naming the file and the mend.
+    (str, optional). Keywords are the data set's own options (see `load`). Raises ValueError naming
+    the file and the mend.
     """
 
     name: str
     title: str
     folder: str
-    archives: tuple[tuple[str, str], ...]
+    archives: tuple[tuple[tuple[str, str], ...], ...]
     size_bytes: int
     licence: str
     citation: str
@@ -63,7 +64,7 @@ class DataSet:
     version: int
     unpack: Callable[[Path], Path]
     write_sample: Callable[[Path], None]
-    read: Callable[[Path, int], dict[str, np.ndarray]]
+    read: Callable[..., dict[str, np.ndarray]]
 
     @property
     def path(self) -> Path:
