@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ class Comparison:
     `difference` is median(a) - median(b); for pairs, the median of their differences. `p` is
     two-sided and exact, `p_floor` the smallest p that so many trials can give. `effect`, -1..1 and
     positive where a is larger, is Cliff's delta, P(a > b) - P(a < b); for pairs, the matched-pairs
-    rank-biserial correlation.
+    rank-biserial correlation. Where this is one of several `comparisons`, `p_holm` is p after
+    Holm's correction, and conclusions are drawn from it.
     """
 
     names: tuple[str, str]
@@ -35,24 +36,32 @@ class Comparison:
     effect: float
     better: str
     alpha: float
+    p_holm: float
+    comparisons: int = 1
 
     @property
     def sentence(self) -> str:
         """What may be concluded and what not, in plain English."""
+        several = self.comparisons > 1
+        floor = min(1.0, self.comparisons * self.p_floor)
+        holm = (
+            f", {self.p_holm:.2g} after Holm for {self.comparisons} comparisons" if several else ""
+        )
         a_leads = (self.effect > 0) == (self.better == "higher")
         first, second = self.names if a_leads else self.names[::-1]
         level, trials = f"{100 * self.alpha:g} %", f"{self.n[0]} against {self.n[1]} trials"
         seen = (
             f"median {self.medians[0]:.4g} for {self.names[0]} and {self.medians[1]:.4g} for "
             f"{self.names[1]}, difference {self.difference:+.3g}; {trials}, {self.test}, "
-            f"p = {self.p:.2g}, {self.effect_name} {self.effect:+.2f}"
+            f"p = {self.p:.2g}{holm}, {self.effect_name} {self.effect:+.2f}"
         )
-        if self.p <= self.alpha:
+        if self.p_holm <= self.alpha:
             return f"{first} is better than {second} at the {level} level ({seen})."
-        if self.p_floor > self.alpha:
+        if floor > self.alpha:
+            asked = f" in each of {self.comparisons} comparisons" if several else ""
             return (
-                f"No conclusion at the {level} level: {trials} cannot give less than "
-                f"p = {self.p_floor:.2g} in this test, whatever their values ({seen})."
+                f"No conclusion at the {level} level: {trials}{asked} cannot give less than "
+                f"p = {floor:.2g} in this test, whatever their values ({seen})."
             )
         return (
             f"No difference between {self.names[0]} and {self.names[1]} is shown at the {level} "
@@ -107,7 +116,51 @@ def compare(
         effect=effect,
         better=better,
         alpha=alpha,
+        p_holm=p,
     )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct the p-values of several comparisons, in the order given (Holm 1979).
+
+    The smallest is multiplied by their number m, the next by m - 1, and so on; none may come out
+    below a smaller one, nor above 1. Below alpha, the chance of *any* false finding stays there.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = len(order) - np.arange(len(order))
+    corrected = np.empty(len(order))
+    corrected[order] = np.maximum.accumulate(np.asarray(p_values)[order] * factors)
+    return np.minimum(corrected, 1.0).tolist()
+
+
+def bootstrap_interval(
+    a: Sequence[float],
+    b: Sequence[float],
+    *,
+    paired: bool = False,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+) -> tuple[float, float]:
+    """Bounds for mean(a) - mean(b) by the percentile bootstrap; the same at every call.
+
+    With fewer than about ten trials a side the interval is too narrow, since resampling cannot show
+    values that never occurred; read it as a scale, not as a test. Source: Efron & Tibshirani, "An
+    introduction to the bootstrap", 1993, chapter 13.
+
+    Raises:
+        ValueError: fewer than two trials, pairs that do not match, a confidence outside 0..1.
+    """
+    first, second = _values("a", a), _values("b", b)
+    if not 0 < confidence < 1 or (paired and len(first) != len(second)):
+        raise ValueError(f"confidence={confidence!r} must lie in 0..1, and pairs must match")
+    rng = np.random.default_rng(0)
+
+    def means(values: np.ndarray) -> np.ndarray:
+        return rng.choice(values, (resamples, len(values))).mean(axis=1)
+
+    differences = means(first - second) if paired else means(first) - means(second)
+    low, high = np.quantile(differences, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
 
 
 def compare_all(
@@ -122,8 +175,9 @@ def compare_all(
 ) -> pd.DataFrame:
     """Compare every other variant of a tidy table with the baseline: a row a variant.
 
-    `paired_by` is the column that pairs the trials; None compares unpaired. Every p stands for
-    itself: nothing here corrects for several comparisons.
+    `paired_by` is the column that pairs the trials; None compares unpaired. `p` stands for itself,
+    `p_holm` and the sentences are corrected for the number of comparisons; `low` and `high` are
+    `bootstrap_interval` of the difference.
 
     Raises:
         ValueError: an unknown column or baseline, trials that make no pairs with the baseline's,
@@ -135,7 +189,7 @@ def compare_all(
     arms = {str(name): rows for name, rows in table.groupby(variant_column, sort=False)}
     if baseline not in arms:
         raise ValueError(f"no variant {baseline!r} to compare with; there are {', '.join(arms)}")
-    rows = []
+    found, bounds = [], []
     base = arms.pop(baseline)
     for name, arm in arms.items():
         if paired_by:
@@ -145,17 +199,17 @@ def compare_all(
                     f"{name!r} has {paired_by} {list(arm[paired_by])}, {baseline!r} has "
                     f"{list(base[paired_by])}: no pairs; run the same, or use paired_by=None"
                 )
-        found = compare(
-            arm[metric].tolist(),
-            base[metric].tolist(),
-            names=(name, baseline),
-            paired=paired_by is not None,
-            better=better,
-            alpha=alpha,
-        )
-        row = {"variant": name, "n": found.n[0], "median": found.medians[0]}
-        shown = ("difference", "p", "p_floor", "effect", "sentence")
-        rows.append({**row, **{key: getattr(found, key) for key in shown}})
+        pair = arm[metric].tolist(), base[metric].tolist()
+        paired, names = paired_by is not None, (name, baseline)
+        found.append(compare(*pair, names=names, paired=paired, better=better, alpha=alpha))
+        bounds.append(bootstrap_interval(*pair, paired=paired))
+    rows, shown = [], ("difference", "p", "p_holm", "p_floor", "effect", "sentence")
+    corrected = holm([one.p for one in found])
+    for one, p_holm, (low, high) in zip(found, corrected, bounds, strict=True):
+        one = replace(one, p_holm=p_holm, comparisons=len(found))
+        row = {"variant": one.names[0], "n": one.n[0], "median": one.medians[0]}
+        row |= {key: getattr(one, key) for key in shown}
+        rows.append({**row, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
