@@ -76,6 +76,12 @@ def test_equal_steps_tie_in_spite_of_rounding() -> None:
     assert compare(a, b, paired=True).p == pytest.approx(6 / 8)
 
 
+@pytest.mark.parametrize(("second", "effect"), [(1, 0), (2, -1), (0, 1)])
+def test_ties_may_leave_one_pair_or_none(second: float, effect: float) -> None:
+    found = compare([1, 1], [1, second], paired=True)
+    assert (found.p, found.effect) == (1.0, effect)
+
+
 def test_agrees_with_scipy_where_that_is_exact() -> None:
     generator = np.random.default_rng(0)
     for n, m in product((2, 4, 6), repeat=2):
