@@ -2,10 +2,11 @@
 
     python tests/benchmarks/step_profile.py [--threads 1] [--steps 100] [--augment none|crop|affine]
 
-The steps are those of `train_epoch`, timed part by part, on 45,000 random pictures. It prints the
-median of each part in ms, and its share of their sum. On CUDA it waits for the device after every
-part, so that a part is charged with its own work only; the sum is then above an unwatched step,
-whose time is printed too. "forward" holds the normalising layer and the loss, "optimizer" is Adam.
+The steps are those of `train_epoch` without its running sums, timed part by part, on 45,000 random
+pictures. It prints the median of each part in ms, and its share of their sum. On CUDA it waits for
+the device after every part, so that a part is charged with its own work only; the sum is then above
+an unwatched step, whose time is printed too. "forward" holds the normalising layer and the loss,
+"optimizer" is Adam.
 """
 
 from __future__ import annotations
