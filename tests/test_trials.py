@@ -152,11 +152,15 @@ def test_a_failed_trial_is_named_and_not_kept(
 
 
 def test_an_interrupted_trial_is_no_finished_trial(tmp_path: Path) -> None:
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        run_trials(train_one, {"a": {"bad": "interrupt"}}, [0], cache=tmp_path, progress=False)
+    # A shell's background jobs ignore interrupts; at a keyboard they have Python's handler.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_trials(train_one, {"a": {"bad": "interrupt"}}, [0], cache=tmp_path, progress=False)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not list(tmp_path.glob("*.json"))
-    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.parametrize(
