@@ -9,6 +9,7 @@ images' device, so one `torch.manual_seed` repeats them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -222,6 +223,25 @@ class ColourJitter(RandomTransform):
         grey = images.mean(dim=1, keepdim=True)
         images = grey + (images - grey) * factor(self.saturation)
         return images.clamp(0, 255), masks
+
+
+class FlipClasses(_Layer):
+    """Batch transform: mirror half of the images of some classes left to right, in training mode.
+
+    For classes that mean the same in a mirror, such as a "no entry" sign; a "turn left" does not.
+    Targets are int64 `(B,)` and stay.
+    """
+
+    def __init__(self, classes: Iterable[int]) -> None:
+        super().__init__()
+        self.classes = tuple(sorted(classes))
+
+    def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.training:
+            return images, targets
+        symmetric = torch.isin(targets, torch.tensor(self.classes, device=targets.device))
+        flip = symmetric & (_uniform(images, 0, 1) < 0.5)
+        return torch.where(flip[:, None, None, None], images.flip(-1), images), targets
 
 
 class OneHot(_Layer):

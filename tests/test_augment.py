@@ -9,6 +9,7 @@ from cvhelpers.augment import (
     ColourJitter,
     CutMix,
     Cutout,
+    FlipClasses,
     HorizontalFlip,
     MixUp,
     OneHot,
@@ -255,6 +256,19 @@ def test_colour_jitter_by_hand() -> None:
     assert torch.allclose(new.mean(1), images.mean(1))
     assert not torch.allclose(new, images, atol=1)
     assert ColourJitter(brightness=9)(images).max() == 255
+
+
+def test_flip_classes_mirrors_them_alone() -> None:
+    images, labels = picture(60), torch.arange(60) % 3
+    new, targets = FlipClasses({0, 2})(images, labels)
+    assert targets is labels
+    mirrored = (new == images.flip(-1)).flatten(1).all(dim=1)
+    same = (new == images).flatten(1).all(dim=1)
+    assert (mirrored ^ same).all()
+    assert not mirrored[labels == 1].any()
+    for label in (0, 2):  # half of 20: outside 2..18 once in 50,000
+        assert 2 <= mirrored[labels == label].sum() <= 18
+    assert FlipClasses([0, 1, 2]).eval()(images, labels)[0] is images
 
 
 def test_one_hot() -> None:

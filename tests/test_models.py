@@ -5,7 +5,17 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from cvhelpers.models import BasicBlock, LeNet5, Normalize, ResNet18, evaluating
+from cvhelpers.models import (
+    BasicBlock,
+    CentreCrop,
+    LeNet5,
+    Normalize,
+    ResNet18,
+    SmallCNN,
+    TrafficSignCNN,
+    evaluating,
+)
+from cvhelpers.visualize import capture
 
 
 def parameters(model: nn.Module) -> int:
@@ -203,6 +213,36 @@ def test_a_block_adds_before_the_last_relu() -> None:
 
 
 # Modes
+
+
+def test_small_cnns_parameters_and_maps_by_hand() -> None:
+    model = SmallCNN(10)
+    convolutions = (3 * 9 + 1) * 32 + 2 * (32 * 9 + 1) * 32
+    assert parameters(model) == convolutions + (32 * 8 * 8 + 1) * 10
+    with capture(model, ["conv2", "pool1", "conv3", "pool2"]) as maps:
+        assert model(torch.zeros(2, 3, 32, 32, dtype=torch.uint8)).shape == (2, 10)
+    sizes = [tuple(one.shape[1:]) for one in maps.values()]
+    assert sizes == [(32, 32, 32), (32, 16, 16), (32, 16, 16), (32, 8, 8)]
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_traffic_sign_cnn_has_512_inputs_to_its_last_layer(batch_norm: bool) -> None:
+    model = TrafficSignCNN(43, batch_norm=batch_norm)
+    convolutions = (3 * 25 + 1) * 16 + (16 * 25 + 1) * 32
+    norms = 2 * (16 + 32) * batch_norm
+    assert model.fc.in_features == 512
+    assert parameters(model) == convolutions + norms + 513 * 43
+    names = [name for name, _ in model.named_children()]
+    for norm, before, after in (("norm1", "conv1", "elu1"), ("norm2", "conv2", "elu2")):
+        place = names.index(before)
+        assert names[place : place + 2 + batch_norm] == [before, *[norm] * batch_norm, after]
+
+
+def test_traffic_sign_cnn_cuts_out_the_middle() -> None:
+    images = raw(2, 32)
+    assert torch.equal(CentreCrop(28)(images), images[:, :, 2:30, 2:30])
+    model = TrafficSignCNN(43).eval()
+    assert torch.equal(model(images), model(images[:, :, 2:30, 2:30]))
 
 
 def test_every_module_gets_its_own_mode_back() -> None:

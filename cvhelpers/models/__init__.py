@@ -5,5 +5,15 @@ from cvhelpers.models.lenet import LeNet5
 from cvhelpers.models.modes import evaluating
 from cvhelpers.models.normalize import Normalize
 from cvhelpers.models.resnet import BasicBlock, ResNet18
+from cvhelpers.models.traffic_signs import CentreCrop, TrafficSignCNN
 
-__all__ = ["BasicBlock", "LeNet5", "Normalize", "ResNet18", "SmallCNN", "evaluating"]
+__all__ = [
+    "BasicBlock",
+    "CentreCrop",
+    "LeNet5",
+    "Normalize",
+    "ResNet18",
+    "SmallCNN",
+    "TrafficSignCNN",
+    "evaluating",
+]
