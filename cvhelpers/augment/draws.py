@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 
 def check(name: str, value: float, low: float, high: float = math.inf) -> float:
+    """The setting `name`, or a ValueError if it lies outside low..high."""
     if not low <= value <= high:
         raise ValueError(f"{name}={value!r} is out of range; choose {low:g} to {high:g}")
     return value
@@ -30,6 +31,8 @@ def boxes(images: Tensor, height: Tensor, width: Tensor) -> Tensor:
 
 
 class Layer(nn.Module):
-    def extra_repr(self) -> str:  # so that a printed layer shows its settings
+    """A module whose print shows its settings."""
+
+    def extra_repr(self) -> str:
         settings = {k: v for k, v in vars(self).items() if k[0] != "_" and k != "training"}
         return ", ".join(f"{name}={value!r}" for name, value in settings.items())
