@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import os
 import time
@@ -239,6 +240,16 @@ class Run:
 def show_source(thing: Any) -> Code:
     """Show the source of a function or class of the pack in the notebook, highlighted."""
     return Code(inspect.getsource(thing), language="python")
+
+
+def show_changes(before: Any, after: Any) -> Code:
+    """Show what changed between two functions or classes as a diff, without the solution marks."""
+    sources = [
+        [line for line in inspect.getsource(thing).splitlines() if "### " not in line]
+        for thing in (before, after)
+    ]
+    names = before.__name__, after.__name__
+    return Code("\n".join(difflib.unified_diff(*sources, *names, lineterm="")), language="diff")
 
 
 def _runs_folder() -> Path:

@@ -5,9 +5,15 @@ from cvhelpers.models.lenet import LeNet5
 from cvhelpers.models.modes import evaluating
 from cvhelpers.models.normalize import Normalize
 from cvhelpers.models.resnet import BasicBlock, ResNet18
-from cvhelpers.models.traffic_signs import CentreCrop, TrafficSignCNN
+from cvhelpers.models.traffic_signs import (
+    MIRROR_CLASSES,
+    CentreCrop,
+    TrafficSignCNN,
+    template_augmentation,
+)
 
 __all__ = [
+    "MIRROR_CLASSES",
     "BasicBlock",
     "CentreCrop",
     "LeNet5",
@@ -16,4 +22,5 @@ __all__ = [
     "SmallCNN",
     "TrafficSignCNN",
     "evaluating",
+    "template_augmentation",
 ]

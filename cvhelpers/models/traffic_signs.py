@@ -1,4 +1,4 @@
-"""The small convolutional net of the traffic-sign assignment."""
+"""The small convolutional net of the traffic-sign assignment, and its template's augmentation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import center_crop
 
+from cvhelpers.augment import Augment, ColourJitter, RandomAffine, RandomCrop
 from cvhelpers.models.normalize import Normalize
+
+# Classes of GTSRB that mean the same in a mirror, as the assignment's template lists them.
+MIRROR_CLASSES = (11, 12, 13, 17, 18, 26, 30, 35)
 
 
 class CentreCrop(nn.Module):
@@ -61,3 +65,15 @@ class TrafficSignCNN(nn.Sequential):
                 name: layer for name, layer in layers.items() if name not in ("norm1", "norm2")
             }
         super().__init__(OrderedDict(layers))
+
+
+def template_augmentation() -> Augment:
+    """The assignment's template for one batch: turn, cut 28x28 out of 32x32, change the light.
+
+    Mirror images are made by `FlipClasses(MIRROR_CLASSES)`, since they depend on the label.
+    """
+    return Augment(
+        RandomAffine(degrees=5),
+        RandomCrop(padding=0, size=28),
+        ColourJitter(brightness=0.8, contrast=0.4),
+    )
