@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import os
 import time
 from collections.abc import Sequence
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
-from IPython.display import Code
 from matplotlib.figure import Figure
 
 from cvhelpers import data, runtime, visualize
@@ -235,21 +232,6 @@ class Run:
         """Write `results.json`; every method that records does it by itself."""
         self._results["seconds"] = round(time.perf_counter() - self._started, 1)
         write_results(self.folder, self._results)
-
-
-def show_source(thing: Any) -> Code:
-    """Show the source of a function or class of the pack in the notebook, highlighted."""
-    return Code(inspect.getsource(thing), language="python")
-
-
-def show_changes(before: Any, after: Any) -> Code:
-    """Show what changed between two functions or classes as a diff, without the solution marks."""
-    sources = [
-        [line for line in inspect.getsource(thing).splitlines() if "### " not in line]
-        for thing in (before, after)
-    ]
-    names = before.__name__, after.__name__
-    return Code("\n".join(difflib.unified_diff(*sources, *names, lineterm="")), language="diff")
 
 
 def _runs_folder() -> Path:

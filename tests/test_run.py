@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from cvhelpers import data, runtime
 from cvhelpers.data.store import Provenance
 from cvhelpers.results import missing, read_results
-from cvhelpers.run import Run, show_changes, show_source, start_run
+from cvhelpers.run import Run, start_run
 
 MANIFEST = """
 [assignments.1_zoo]
@@ -400,32 +400,6 @@ def test_a_checkpoint_that_nothing_is_known_of_is_not_used(
     (made.folder / "results.json").write_text("{")
     with pytest.raises(ValueError, match=r"results.json: not readable as JSON .*; run the section"):
         run.find_checkpoint(LIONS, "net")
-
-
-def test_the_packages_source_is_shown() -> None:
-    shown = show_source(fake_data.read)
-    assert shown.data.startswith("def read(folder: Path, size: int)")
-    assert "<span" in shown._repr_html_()  # highlighted
-
-
-def one_step(rate: float) -> float:
-    ### BEGIN SOLUTION
-    return rate * 2
-    ### END SOLUTION
-
-
-def two_steps(rate: float) -> float:
-    return rate * 2 * 2
-
-
-def test_changes_are_shown_as_a_diff() -> None:
-    lines = show_changes(one_step, two_steps).data.splitlines()
-    assert lines[:2] == ["--- one_step", "+++ two_steps"]
-    removed = [line for line in lines[2:] if line.startswith("-")]
-    added = [line for line in lines[2:] if line.startswith("+")]
-    assert removed == ["-def one_step(rate: float) -> float:", "-    return rate * 2"]
-    assert added == ["+def two_steps(rate: float) -> float:", "+    return rate * 2 * 2"]
-    assert show_changes(one_step, one_step).data == ""
 
 
 def test_the_summary_judges_real_data() -> None:

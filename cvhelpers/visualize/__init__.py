@@ -23,6 +23,7 @@ from cvhelpers.visualize.plots import (
     loss_and_accuracy,
     trial_points,
 )
+from cvhelpers.visualize.source import show_changes, show_source
 from cvhelpers.visualize.widgets import explore_activations, explore_augmentation
 
 
