@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from cvhelpers import data
-from cvhelpers.data import caltech101
+from cvhelpers.data import caltech101, folders
 from cvhelpers.data.download import extract
 
 
@@ -92,7 +92,7 @@ def test_names_lead_to_the_right_picture(drawn):
         for position in (0, len(part) // 2, len(part) - 1):
             name = part.names[position]
             file = folder / "101_ObjectCategories" / f"{name}.jpg"
-            assert np.array_equal(part.images[position].numpy(), caltech101.decode(file, 64))
+            assert np.array_equal(part.images[position].numpy(), folders.decode(file, 64))
             assert part.classes[part.labels[position]] == name.split("/")[0]
 
 
@@ -111,7 +111,7 @@ def test_a_nearest_mean_already_beats_chance(drawn):
 
 def test_grey_pictures_get_three_equal_channels(tmp_path):
     Image.linear_gradient("L").save(tmp_path / "grey.jpg")
-    pixels = caltech101.decode(tmp_path / "grey.jpg", 16)
+    pixels = folders.decode(tmp_path / "grey.jpg", 16)
     assert pixels.shape == (3, 16, 16)
     assert np.array_equal(pixels[0], pixels[1])
     assert np.array_equal(pixels[0], pixels[2])

@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from cvhelpers.data import caltech101, cifar, gtsrb, store
+from cvhelpers.data import caltech101, cifar, flowers, gtsrb, store
 from cvhelpers.data.cache import cached_arrays
 from cvhelpers.data.store import DataSet, Provenance
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # `load` alone imports torch: the command line starts fast
 
     from cvhelpers.data.images import Splits
 
-_ENTRIES = (caltech101.CALTECH101, gtsrb.GTSRB, cifar.CIFAR10, cifar.CIFAR100)
+_ENTRIES = (caltech101.CALTECH101, gtsrb.GTSRB, cifar.CIFAR10, cifar.CIFAR100, flowers.FLOWERS)
 CATALOG: dict[str, DataSet] = {entry.name: entry for entry in _ENTRIES}
 
 

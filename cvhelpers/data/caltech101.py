@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ from PIL import Image
 
 from cvhelpers.data import shapes
 from cvhelpers.data.download import extract
+from cvhelpers.data.folders import read_folders
 from cvhelpers.data.store import DataSet, read_provenance
 from cvhelpers.data.stratify import stratified
 
@@ -25,40 +24,13 @@ def read(folder: Path, size: int) -> dict[str, np.ndarray]:
     classes = CLASSES
     if read_provenance(CALTECH101, folder).kind == "sample":
         classes = SAMPLE_CLASSES
-    files = [file for name in classes for file in _class_files(folder / IMAGES / name)]
-    labels = np.array([classes.index(file.parent.name) for file in files], dtype=np.int64)
-    names = np.array([f"{file.parent.name}/{file.stem}" for file in files])
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        images = np.stack(list(pool.map(lambda file: decode(file, size), files)))
+    images, labels, names = read_folders(folder / IMAGES, classes, size, data_set="caltech101")
     arrays = {"classes": np.array(classes)}
     for part, chosen in zip(("train", "val"), stratified(labels, 0.1, seed=101), strict=True):
         arrays[f"{part}_images"] = images[chosen]
         arrays[f"{part}_labels"] = labels[chosen]
         arrays[f"{part}_names"] = names[chosen]
     return arrays
-
-
-def decode(file: Path, size: int) -> np.ndarray:
-    """One image file as uint8 (3, size, size), squeezed; a grey one gets three equal channels."""
-    try:
-        with Image.open(file) as image:
-            squeezed = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"broken image {file} ({error}); put an intact copy there, or remove the data set's "
-            f"folder and run `python -m cvhelpers data`"
-        ) from error
-    return np.asarray(squeezed).transpose(2, 0, 1)
-
-
-def _class_files(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.jpg"), key=lambda file: file.name)
-    if not files:
-        raise ValueError(
-            f"class folder {folder} {'holds no .jpg' if folder.is_dir() else 'is missing'}; put it "
-            f"back, or remove {folder.parents[1]} and run `python -m cvhelpers data caltech101`"
-        )
-    return files
 
 
 def _unpack(scratch: Path) -> Path:
