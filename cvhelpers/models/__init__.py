@@ -11,6 +11,7 @@ from cvhelpers.models.traffic_signs import (
     TrafficSignCNN,
     template_augmentation,
 )
+from cvhelpers.models.transfer import TransferNet
 
 __all__ = [
     "MIRROR_CLASSES",
@@ -21,6 +22,7 @@ __all__ = [
     "ResNet18",
     "SmallCNN",
     "TrafficSignCNN",
+    "TransferNet",
     "evaluating",
     "template_augmentation",
 ]

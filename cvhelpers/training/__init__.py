@@ -5,6 +5,7 @@ from cvhelpers.training.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
+from cvhelpers.training.features import FeatureBatches, frozen_features
 from cvhelpers.training.history import History
 from cvhelpers.training.loop import evaluate, fit, predict
 from cvhelpers.training.metrics import confusion_counts
@@ -13,11 +14,13 @@ from cvhelpers.training.trials import Trials, run_trials
 
 __all__ = [
     "EarlyStopping",
+    "FeatureBatches",
     "History",
     "Trials",
     "confusion_counts",
     "evaluate",
     "fit",
+    "frozen_features",
     "load_weights",
     "one_cycle",
     "plateau",

@@ -38,8 +38,9 @@ class Policy:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def lay_out(self, images: Tensor) -> Tensor:
-        """Put an image batch `(B, C, H, W)` on the device, channels last."""
-        return images.to(self.device, memory_format=torch.channels_last)
+        """Put a batch on the device; images `(B, C, H, W)` channels last, features as they are."""
+        layout = torch.channels_last if images.ndim == 4 else torch.preserve_format
+        return images.to(self.device, memory_format=layout)
 
 
 def device_policy(model: nn.Module, images: Tensor, *, precision: str, steps: int) -> Policy:
