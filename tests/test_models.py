@@ -6,14 +6,17 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from cvhelpers.models import (
+    MIRROR_CLASSES,
     BasicBlock,
     CentreCrop,
+    ConvNet,
     LeNet5,
     Normalize,
     ResNet18,
     SmallCNN,
     TrafficSignCNN,
     evaluating,
+    template_augmentation,
 )
 from cvhelpers.visualize import capture
 
@@ -236,6 +239,47 @@ def test_traffic_sign_cnn_has_512_inputs_to_its_last_layer(batch_norm: bool) -> 
     for norm, before, after in (("norm1", "conv1", "elu1"), ("norm2", "conv2", "elu2")):
         place = names.index(before)
         assert names[place : place + 2 + batch_norm] == [before, *[norm] * batch_norm, after]
+
+
+def test_the_templates_augmentation_gives_the_nets_own_size_and_changes_the_light() -> None:
+    torch.manual_seed(0)
+    grey = torch.full((400, 3, 32, 32), 100, dtype=torch.uint8)
+    out = template_augmentation()(grey)
+    assert out.shape == (400, 3, 28, 28)
+    light = out.mean(dim=(1, 2, 3))  # a flat image has no contrast: brightness alone is left
+    assert light.min() == pytest.approx(20, abs=4)
+    assert light.max() == pytest.approx(180, abs=4)
+    assert torch.equal(template_augmentation().eval()(grey), grey)
+    assert len(MIRROR_CLASSES) == 8
+    assert {33, 34, 38, 39}.isdisjoint(MIRROR_CLASSES)  # left and right would change places
+
+
+@pytest.mark.parametrize(("blocks", "size"), [(1, 7), (3, 3), (4, 5)])
+def test_convnets_parameters_and_maps_by_hand(blocks: int, size: int) -> None:
+    model = ConvNet(5, num_blocks=blocks, num_filters=4, size_filter=size)
+    filters = [3, *(4 * 2**k for k in range(blocks))]
+    expected = sum(
+        filters[k] * filters[k + 1] * size**2 + 2 * filters[k + 1] for k in range(blocks)
+    )
+    assert parameters(model) == expected + 5 * (filters[-1] + 1)  # no bias but the last layer's
+    with capture(model, [f"pool{blocks}", "rescale"]) as maps:
+        assert model(torch.full((2, 3, 32, 48), 255, dtype=torch.uint8)).shape == (2, 5)
+    assert maps[f"pool{blocks}"].shape[1:] == (filters[-1], 32 // 2**blocks, 48 // 2**blocks)
+    assert (maps["rescale"] == 1).all()
+
+
+def test_convnet_augments_in_training_mode_only() -> None:
+    torch.manual_seed(0)
+    model, images = ConvNet(5, augment=True, num_filters=4), raw(6, 32)
+    assert torch.equal(model.eval().get_submodule("augment")(images), images)
+    assert not torch.equal(model.train().get_submodule("augment")(images), images)
+    assert "augment" not in dict(ConvNet(5, num_filters=4).named_children())
+
+
+@pytest.mark.parametrize("options", [{"num_blocks": 0}, {"size_filter": 4}])
+def test_convnet_refuses(options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="use one block or more, and an odd filter size"):
+        ConvNet(5, **options)
 
 
 def test_traffic_sign_cnn_cuts_out_the_middle() -> None:

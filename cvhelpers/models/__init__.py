@@ -1,6 +1,7 @@
 """Models, one file per family. Every model takes raw batches (0..255) and normalises inside."""
 
 from cvhelpers.models.cifar import SmallCNN
+from cvhelpers.models.convnet import ConvNet
 from cvhelpers.models.lenet import LeNet5
 from cvhelpers.models.modes import evaluating
 from cvhelpers.models.normalize import Normalize
@@ -17,6 +18,7 @@ __all__ = [
     "MIRROR_CLASSES",
     "BasicBlock",
     "CentreCrop",
+    "ConvNet",
     "LeNet5",
     "Normalize",
     "ResNet18",
