@@ -14,6 +14,8 @@ machine; `step_profile.py --net signs --augment template` shows where the pack's
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import time
 from collections.abc import Callable
 
@@ -28,7 +30,7 @@ from cvhelpers import data
 from cvhelpers.augment import FlipClasses
 from cvhelpers.data.images import Images, Splits
 from cvhelpers.models import MIRROR_CLASSES, TrafficSignCNN, template_augmentation
-from cvhelpers.runtime import device_name, pick_device, seed_everything
+from cvhelpers.runtime import ALLOCATOR, device_name, pick_device, seed_everything
 from cvhelpers.training import evaluate
 from cvhelpers.training.loop import batches_of, train_epoch
 from cvhelpers.training.precision import device_policy
@@ -150,6 +152,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4])
     parser.add_argument("--source", default="auto", help="auto, real or sample")
     options = parser.parse_args()
+    if os.environ.get("MALLOC_MMAP_MAX_") is None:  # as the launcher sets it, for both loops
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR)
     device = pick_device()
     splits = data.load("gtsrb", source=options.source, device=device)
     whole = {
