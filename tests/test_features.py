@@ -175,6 +175,24 @@ def test_fit_probes_the_precision_of_a_head(tmp_path: Path) -> None:
     assert math.isfinite(history.rows[-1]["val_loss"])
 
 
+def test_a_checkpoint_notices_other_features(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = torch.tensor([0, 1] * 4)
+
+    def train(features: Tensor) -> list[dict[str, float]]:
+        torch.manual_seed(0)
+        head, data = nn.Linear(2, 2), FeatureBatches(features, labels, batch_size=4)
+        file = tmp_path / "head.pt"
+        return fit(head, data, data, epochs=1, optimizer=adam(head), checkpoint=file).rows
+
+    first = train(torch.ones(8, 2))
+    assert train(torch.ones(8, 2)) == first  # resumed, seconds and all: nothing is trained again
+    capsys.readouterr()
+    assert train(torch.zeros(8, 2))[0]["val_loss"] != first[0]["val_loss"]
+    assert "an earlier training differs in train, val" in capsys.readouterr().out
+
+
 def test_masks_are_refused() -> None:
     masks = Images(
         torch.zeros(2, 3, 8, 8, dtype=torch.uint8),

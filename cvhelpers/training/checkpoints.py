@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from cvhelpers.data.images import Images
 from cvhelpers.results import atomic_write
 from cvhelpers.training.fingerprint import fingerprint_of
 from cvhelpers.training.history import History
@@ -181,7 +180,7 @@ def _digest(*tensors: Tensor) -> str:
 
 def _described(value: Any) -> str:
     """Write a setting as a text that changes when the training would."""
-    if isinstance(value, Images):
+    if callable(getattr(type(value), "fingerprint", None)):  # Images, FeatureBatches
         return value.fingerprint()
     if isinstance(value, nn.Module):
         kinds = {type(module) for module in value.modules()}
