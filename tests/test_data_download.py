@@ -6,11 +6,10 @@ import tarfile
 import threading
 import zipfile
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import fake_data
 import pytest
+from web_server import serving
 
 from cvhelpers.data import store
 from cvhelpers.data.download import download, extract
@@ -18,37 +17,14 @@ from cvhelpers.data.download import download, extract
 VALUES = json.dumps([5] * 4).encode()
 
 
-class Handler(SimpleHTTPRequestHandler):
-    def do_GET(self):
-        self.server.seen.append(self.path)
-        if self.path.startswith("/cut"):  # promises more than it sends
-            self.send_response(200)
-            self.send_header("Content-Length", "100000")
-            self.end_headers()
-            self.wfile.write(b"x" * 1000)
-        else:
-            super().do_GET()
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A web server on this machine: its address, the folder it serves, the paths it was asked."""
+    """A web server on this machine, and the data folder that downloads go to."""
     monkeypatch.setenv("CVHELPERS_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("NO_PROXY", "*")
-    (tmp_path / "web").mkdir()
-    handler = partial(Handler, directory=str(tmp_path / "web"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        running.seen = []
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        running.url = f"http://127.0.0.1:{running.server_address[1]}"
-        running.web, running.data = tmp_path / "web", tmp_path / "data"
+    with serving(tmp_path / "web") as running:
+        running.data = tmp_path / "data"
         yield running
-        running.shutdown()
-        thread.join()
 
 
 def tar(members: dict[str, bytes]) -> bytes:

@@ -7,8 +7,6 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +14,18 @@ import pytest
 import torch
 from torch import Tensor
 from torchvision.models import get_model, get_model_weights
+from web_server import serving
 
 from cvhelpers.models.weights import load_pretrained, weights_file, weights_provenance
 
 NAME = "squeezenet1_1"
 
 
-class Handler(SimpleHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.server.seen.append(self.path)  # type: ignore[attr-defined]
-        if self.path.startswith("/cut"):  # promises more than it sends
-            self.send_response(200)
-            self.send_header("Content-Length", "100000")
-            self.end_headers()
-            self.wfile.write(b"x" * 1000)
-        else:
-            super().do_GET()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A web server: its address, the folder it serves, the paths it was asked for."""
     monkeypatch.setenv("NO_PROXY", "*")
-    (tmp_path / "web").mkdir()
-    handler = partial(Handler, directory=str(tmp_path / "web"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        running.seen, running.web = [], tmp_path / "web"  # type: ignore[attr-defined]
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        running.url = f"http://127.0.0.1:{running.server_address[1]}"  # type: ignore[attr-defined]
+    with serving(tmp_path / "web") as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture

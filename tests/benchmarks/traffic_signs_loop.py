@@ -1,14 +1,15 @@
 """One epoch of the traffic-sign template: batches on the device against PIL and a DataLoader.
 
-    python tests/benchmarks/traffic_signs_loop.py [--epochs 1] [--workers 0 1 2 4] [--source auto]
+    python tests/benchmarks/traffic_signs_loop.py [--epochs 2] [--workers 0 1 2 4] [--source auto]
 
 Both loops train the net of 3_traffic_signs/1_basic_cnn with the template's augmentation and Adam
 on all training images, in batches of 128, from the same weights. The template's way transforms one
-PIL image at a time in the workers of a DataLoader; the images are decoded in memory beforehand,
-which flatters it, since its Dataset opens a file each time. The number of workers is the fastest
-one on 4,000 images, of those tried. The pack's way is `fit`. It prints seconds an epoch (without
-evaluation), their ratio, and the test accuracy of both nets, which must be alike. Run it on an idle
-machine; `step_profile.py --net signs --augment template` shows where the pack's time goes.
+PIL image at a time in the workers of a DataLoader; the images are decoded in memory beforehand, so
+no file is opened. The number of workers is the fastest one on 4,000 images, of those tried. The
+pack's way is `train_epoch`. It prints seconds an epoch (without evaluation), the ratio of the
+fastest ones (the first epoch also starts the workers), and the test accuracy of both nets, which
+must be alike. Run it on an idle machine; `step_profile.py --net signs --augment template` shows
+where the pack's time goes.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def measure(splits: Splits, epochs: int, workers: list[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4])
     parser.add_argument("--source", default="auto", help="auto, real or sample")
     options = parser.parse_args()
