@@ -87,8 +87,11 @@ class Images:
         stop = len(self) - len(self) % batch_size if drop_last else len(self)
         for start in range(0, stop, batch_size):
             part = slice(start, start + batch_size)
-            chosen = part if order is None else order[part]
-            yield self.images[chosen], self.labels[chosen]
+            if order is None:
+                yield self.images[part], self.labels[part]
+            else:  # index_select copies whole pictures; images[order[part]] goes by single bytes
+                chosen = order[part]
+                yield self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
 
     def counts(self) -> Tensor:
         """Images per class: int64 (len(classes),), on the CPU."""
