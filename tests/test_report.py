@@ -162,6 +162,7 @@ def test_numbers_for_people() -> None:
     assert shown("mean_iou", 1.0) == "100.0 %"
     assert shown("val_loss", 1.23456) == "1.235"
     assert shown("parameters", 1198321) == "1,198,321"
+    assert shown("files_per_second", 25859.4) == "25,859"
     assert [duration(s) for s in (41.2, 99.4, 119, 7541)] == ["41 s", "99 s", "2 min", "2 h 06 min"]
 
 

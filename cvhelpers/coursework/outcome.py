@@ -94,7 +94,7 @@ def shown(name: str, value: float) -> str:
     """Write a number for people: accuracies and the like in percent, counts with separators."""
     if any(word in name for word in ("accuracy", "iou", "dice", "share")):
         return f"{100 * value:.1f} %"
-    return f"{value:,.0f}" if value == round(value) else f"{value:.4g}"
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:
