@@ -12,6 +12,7 @@ from cvhelpers.coursework import manifest
 from cvhelpers.coursework.evidence import BEGIN, END, results_table, update, write_table
 
 LIONS = "1_zoo/1_lions"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -105,3 +106,26 @@ def test_the_readme_says_what_lies_under_results() -> None:
     table = results_table(root / "results", course)
     text = (root / "README.md").read_text(encoding="utf-8")
     assert f"{BEGIN}\n{table}\n{END}" in text, "run `make results`"
+
+
+def test_pictures_of_the_data_set_stay_in_the_run(root: Path) -> None:
+    toml = root / "notebooks" / "course.toml"
+    text = toml.read_text()
+    old = 'figures = ["curve"]'
+    toml.write_text(text.replace(old, 'figures = ["curve", "photos"]\npictures = ["photos"]', 1))
+    figures = {
+        name: {"file": f"figures/{name}.png", "caption": name} for name in ("curve", "photos")
+    }
+    run = root / "runs" / _finish(root, figures=figures)
+    (run / LIONS / "figures/photos.png").write_bytes(b"png")
+    assert update("full") == 0
+    folder = root / "results" / LIONS
+    assert [path.name for path in folder.rglob("*.png")] == ["curve.png"]
+    assert list(json.loads((folder / "results.json").read_text())["figures"]) == ["curve"]
+
+
+def test_the_repository_holds_no_pictures_of_a_data_set() -> None:
+    course = manifest.load(ROOT / "notebooks" / "course.toml")
+    for section in course.sections.values():
+        kept = {path.stem for path in (ROOT / "results" / section.id / "figures").glob("*")}
+        assert kept.isdisjoint(section.pictures), section.id

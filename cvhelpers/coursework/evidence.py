@@ -83,8 +83,9 @@ def _rows(found: Outcome) -> list[str]:
 
 def _copy(found: Outcome, target: Path) -> None:
     """Replace a section's evidence: results.json, its tables, the main and one other figure."""
-    r = found.results
-    names = sorted(r["figures"], key=lambda name: name != found.section.main_figure)[:_FIGURES]
+    r, section = found.results, found.section
+    plots = [name for name in r["figures"] if name not in section.pictures]
+    names = sorted(plots, key=lambda name: name != section.main_figure)[:_FIGURES]
     kept = r | {"figures": {name: r["figures"][name] for name in names}}
     shutil.rmtree(target, ignore_errors=True)
     for entry in [*kept["figures"].values(), *r.get("tables", {}).values()]:

@@ -89,7 +89,7 @@ class Images:
             part = slice(start, start + batch_size)
             if order is None:
                 yield self.images[part], self.labels[part]
-            else:  # index_select copies whole pictures; images[order[part]] goes by single bytes
+            else:  # on a CPU several times faster than images[chosen]
                 chosen = order[part]
                 yield self.images.index_select(0, chosen), self.labels.index_select(0, chosen)
 
