@@ -128,6 +128,7 @@ def test_delivers_what_the_manifest_asks_for(notebook: nbformat.NotebookNode, pa
     drawn = re.findall(r'run\.save_figure\(\s*"(\w+)"', code)
     assert set(section.metrics) <= set(recorded)
     assert set(section.figures) <= set(drawn)
+    assert set(section.pictures) <= set(drawn), "a name mistyped keeps no picture back"
     assert len(recorded) == len(set(recorded))
     for name in section.data:
         assert f'"{name}"' in code
