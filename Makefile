@@ -80,8 +80,8 @@ setup: $(READY)
 SECTIONS := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9]*/[0-9]*.ipynb)))
 ONLY_ID := $(patsubst notebooks/%,%,$(patsubst %.ipynb,%,$(patsubst %/,%,$(ONLY))))
 SELECTED := $(if $(ONLY_ID),$(filter $(ONLY_ID) $(ONLY_ID)/%,$(SECTIONS)),$(SECTIONS))
-# What a section's numbers can come from; the coursework tools only carry them about.
-PACKAGE := $(filter-out cvhelpers/coursework/% cvhelpers/__main__.py cvhelpers/doctor.py, \
+# What a section's numbers can come from; headless and coursework only carry them about.
+PACKAGE := $(filter-out cvhelpers/headless/% cvhelpers/coursework/% cvhelpers/__main__.py cvhelpers/doctor.py, \
   $(wildcard cvhelpers/*.py cvhelpers/*/*.py cvhelpers/*/*.txt cvhelpers/*/*.mplstyle))
 RUN = $(CV) run --source $(SOURCE) --seed $(SEED) $(if $(NAME),--name $(NAME)) $(ARGS)
 

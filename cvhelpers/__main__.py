@@ -8,16 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cvhelpers.coursework.kernel import RunFailed
+from cvhelpers.headless.kernel import RunFailed
 
 _COMMANDS = {  # command: its function, which takes the options by their names; what it does
     "doctor": ("doctor:main", "say what is installed, present and missing: for bug reports"),
     "data": ("data.cli:main", "list the data sets; with names, or `all`: download them"),
-    "run": ("coursework.execute:run_section", "execute one section's notebook, guarded"),
-    "report": ("coursework.report:write_report", "write runs/NAME/report.html"),
+    "run": ("headless.execute:run_section", "execute one section's notebook, guarded"),
+    "report": ("headless.report:write_report", "write runs/NAME/report.html"),
     "template": ("coursework.template:make_template", "write a notebook without the solutions"),
-    "results": ("coursework.evidence:update", "copy a run's evidence to results/ and the README"),
-    "stamp": ("coursework.stamp:write_stamps", "note what runs depend on, for make to compare"),
+    "results": ("headless.evidence:update", "copy a run's evidence to results/ and the README"),
+    "stamp": ("headless.stamp:write_stamps", "note what runs depend on, for make to compare"),
 }
 _EXAMPLES = """examples:
   python -m cvhelpers doctor

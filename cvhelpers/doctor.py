@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cvhelpers import runtime
-from cvhelpers.coursework.manifest import repository_root
+from cvhelpers.manifest import repository_root
 
 _GIGABYTE = 1e9
 _LITTLE = 5  # GB of disk or memory below which work gets stuck

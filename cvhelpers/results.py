@@ -11,6 +11,7 @@ from typing import Any
 
 SCHEMA = 1
 FILE_NAME = "results.json"
+KINDS = ("real", "unverified", "reduced", "sample")  # provenance of data, best first
 _REQUIRED = ("section", "profile", "provenance", "device", "seed", "seconds", "metrics", "figures")
 
 

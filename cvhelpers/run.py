@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cvhelpers import data, runtime, visualize
-from cvhelpers.coursework import manifest
+from cvhelpers import data, manifest, runtime, visualize
 from cvhelpers.results import FILE_NAME, atomic_write, read_results, write_results
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A tiny course in a temporary folder, for the tests of `coursework`: no torch in its kernels."""
+"""A tiny course in a temporary folder, for tests of `headless` and `coursework`; without torch."""
 
 from __future__ import annotations
 

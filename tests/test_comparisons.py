@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cvhelpers.training.comparisons import bootstrap_interval, compare_all, holm
+from cvhelpers.experiments import bootstrap_interval, compare_all, holm
 
 
 def table() -> pd.DataFrame:

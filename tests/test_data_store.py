@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cvhelpers import data
-from cvhelpers.data import store
+from cvhelpers.data import locate, store
 from cvhelpers.data.cache import cached_arrays
 from cvhelpers.data.store import Provenance
 
@@ -64,7 +64,7 @@ def test_the_data_folder_follows_the_environment(folder, monkeypatch):
 def test_what_is_used(entry, folder, here, source, profile, expected):
     if here:
         place(folder)
-    assert store.plan(entry, source=source, profile=profile) == expected
+    assert locate.plan(entry, source=source, profile=profile) == expected
 
 
 def test_unknown_names_are_refused_with_the_known_ones(entry):
@@ -110,11 +110,11 @@ def test_the_sample_is_drawn_once(entry, folder, capsys):
 
 
 def test_the_sample_is_drawn_again_after_a_change_of_version(folder):
-    path = store.sample_folder(fake_data.fake()) / "values.json"
+    path = locate.sample_folder(fake_data.fake()) / "values.json"
     path.write_text("old")
-    store.sample_folder(fake_data.fake(version=1))
+    locate.sample_folder(fake_data.fake(version=1))
     assert path.read_text() == "old"
-    store.sample_folder(fake_data.fake(version=2))
+    locate.sample_folder(fake_data.fake(version=2))
     assert json.loads(path.read_text()) == [7] * 4
 
 
@@ -125,9 +125,9 @@ def test_a_sample_that_was_killed_half_way_is_drawn_again(folder):
 
     broken = dataclasses.replace(fake_data.fake(), write_sample=killed)
     with pytest.raises(KeyboardInterrupt):
-        store.sample_folder(broken)
+        locate.sample_folder(broken)
     assert not (folder / "sample" / "fake").exists()
-    assert not (store.sample_folder(fake_data.fake()) / "half").exists()
+    assert not (locate.sample_folder(fake_data.fake()) / "half").exists()
 
 
 def test_source_sample_never_fetches(entry, folder, monkeypatch):

@@ -1,4 +1,4 @@
-"""coursework.evidence: results/ and the README's table, and that the two agree."""
+"""headless.evidence: results/ and the README's table, and that the two agree."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fake_course import make_course, results, write_run
 
-from cvhelpers.coursework import manifest
-from cvhelpers.coursework.evidence import BEGIN, END, results_table, update, write_table
+from cvhelpers import manifest
+from cvhelpers.headless.evidence import BEGIN, END, results_table, update, write_table
 
 LIONS = "1_zoo/1_lions"
 ROOT = Path(__file__).resolve().parents[1]

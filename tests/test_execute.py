@@ -1,10 +1,9 @@
-"""coursework.execute, .kernel, .parameters: every guard of a headless run."""
+"""headless.execute, .kernel, .parameters: every guard of a headless run."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ import nbformat
 import pytest
 from fake_course import PARAMETERS, make_course, record, write_notebook
 
-from cvhelpers.coursework import parameters
-from cvhelpers.coursework.execute import FAILURE, run_folder, run_section
-from cvhelpers.coursework.kernel import RunFailed, _Live
+from cvhelpers.headless import parameters
+from cvhelpers.headless.execute import FAILURE, run_folder, run_section
+from cvhelpers.headless.kernel import RunFailed, _Live
 
 SECTION = "1_zoo/1_lions"
 
@@ -292,12 +291,3 @@ def test_lines_are_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
         live.write(piece)
     live.close()
     assert capsys.readouterr().out == "[a] epoch 1 loss 2\n[a] epoch 2\n[a] 100%\n[a] rest\n"
-
-
-def test_coursework_starts_without_torch() -> None:
-    modules = "execute, report, template, evidence, stamp"
-    code = (
-        f"import sys, cvhelpers.__main__\nfrom cvhelpers.coursework import {modules}\n"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'papermill', 'nbformat')))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

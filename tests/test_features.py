@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from cvhelpers.data.images import Images
 from cvhelpers.data.store import Provenance
+from cvhelpers.fingerprint import fingerprint_of
 from cvhelpers.models import Normalize
 from cvhelpers.training import FeatureBatches, evaluate, fit, frozen_features, predict
-from cvhelpers.training.fingerprint import fingerprint_of
 
 
 class Net(nn.Module):

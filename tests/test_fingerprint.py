@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from cvhelpers.training.fingerprint import fingerprint_of
+from cvhelpers.fingerprint import fingerprint_of
 
 IMPORTS = """
 import enum, functools
@@ -226,7 +226,7 @@ def test_a_library_counts_by_its_version(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_same_in_every_process() -> None:
     code = (
-        "from cvhelpers.training.fingerprint import fingerprint_of\n"
+        "from cvhelpers.fingerprint import fingerprint_of\n"
         "names = {'a', 'b', 'c'}\n"
         "def make(p, q, r):\n    return lambda x: (p, q, r, names, x in {'d', 'e', 'f'})\n"
         "print(fingerprint_of(f=make(1, 2, 3)))"

@@ -10,7 +10,7 @@ from fake_course import make_course, record, results, write_notebook, write_run
 
 from cvhelpers import __main__ as command_line
 from cvhelpers.__main__ import main
-from cvhelpers.coursework import execute
+from cvhelpers.headless import execute
 
 LIONS = "1_zoo/1_lions"
 COMMANDS = ("doctor", "data", "run", "template", "report", "results", "stamp")

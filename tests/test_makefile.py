@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cvhelpers.coursework import manifest
+from cvhelpers import manifest
 
 ROOT = Path(__file__).parents[1]
 LENET, ACTIVATIONS = "2_caltech101/1_lenet5", "2_caltech101/2_layer_activations"

@@ -1,4 +1,4 @@
-"""coursework.manifest: reading, checking, targets and points."""
+"""manifest: reading, checking, targets and points."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from fake_course import MANIFEST, make_course
 
-from cvhelpers.coursework import manifest
-from cvhelpers.coursework.manifest import Metric, load
-from cvhelpers.data.store import KINDS
+from cvhelpers import manifest
+from cvhelpers.manifest import Metric, load
 
 
 def _load(tmp_path: Path, text: str) -> manifest.Manifest:
@@ -49,8 +48,8 @@ def test_an_installed_package_falls_back_on_its_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "site-packages" / "cvhelpers"
-    (package / "coursework").mkdir(parents=True)
-    (package / "coursework" / "course.toml").write_text(MANIFEST)
+    package.mkdir(parents=True)
+    (package / "course.toml").write_text(MANIFEST)
     monkeypatch.setattr(manifest, "_PACKAGE", package)
     monkeypatch.chdir(tmp_path)
     assert manifest.repository_root() == tmp_path
@@ -115,10 +114,6 @@ def test_lower_is_better() -> None:
     assert metric.reached(0.4, ["real"]) is True
     assert metric.reached(0.6, ["real"]) is False
     assert [metric.points_for(value) for value in (1.1, 0.7, 0.5)] == [0, 1, 2]
-
-
-def test_the_kinds_are_those_of_the_data() -> None:
-    assert manifest.KINDS == KINDS
 
 
 def test_the_course_itself_is_sound() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from cvhelpers.coursework import manifest
+from cvhelpers import manifest
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = manifest.load(ROOT / "notebooks" / "course.toml")

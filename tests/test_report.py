@@ -1,4 +1,4 @@
-"""coursework.report and .outcome: one self-contained page."""
+"""headless.report and .outcome: one self-contained page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from fake_course import MANIFEST, PNG, make_course, results, write_notebook, write_run
 
-from cvhelpers.coursework import manifest
-from cvhelpers.coursework.execute import FAILURE
-from cvhelpers.coursework.outcome import Outcome, duration, outcome, shown
-from cvhelpers.coursework.report import write_report
+from cvhelpers import manifest
+from cvhelpers.headless.execute import FAILURE
+from cvhelpers.headless.outcome import Outcome, duration, outcome, shown
+from cvhelpers.headless.report import write_report
 
 LIONS = "1_zoo/1_lions"
 

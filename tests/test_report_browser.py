@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fake_course import make_course, results, write_run
 
-from cvhelpers.coursework.report import write_report
+from cvhelpers.headless.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"

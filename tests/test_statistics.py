@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, wilcoxon
 
-from cvhelpers.training.statistics import compare
+from cvhelpers.experiments import compare
 
 
 def test_three_against_three_fully_apart() -> None:

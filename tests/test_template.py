@@ -13,9 +13,9 @@ import nbformat
 import pytest
 from fake_course import PARAMETERS, make_course
 
-from cvhelpers.coursework.manifest import Assignment
-from cvhelpers.coursework.parameters import read_notebook, tags
 from cvhelpers.coursework.template import file_name, make_template, stubbed
+from cvhelpers.headless.parameters import read_notebook, tags
+from cvhelpers.manifest import Assignment
 
 SOLUTION = '''def double(x):
     """Return twice x."""

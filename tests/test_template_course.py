@@ -9,7 +9,7 @@ import nbclient
 import nbformat
 import pytest
 
-from cvhelpers.coursework import manifest
+from cvhelpers import manifest
 from cvhelpers.coursework.template import make_template
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from cvhelpers.training.trials import Trials, run_trials
+from cvhelpers.experiments import Trials, run_trials
 
 
 def train_one(seed: int, rate: float = 1.0, log: str = "", bad: Any = None) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def test_finished_trials_are_read_not_repeated(
 
 def test_versions_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_trials(train_one, {"a": {}}, [0], cache=tmp_path, progress=False)
-    monkeypatch.setattr("cvhelpers.training.trials.version", lambda name: f"{name} 0.0")
+    monkeypatch.setattr("cvhelpers.experiments.trials.version", lambda name: f"{name} 0.0")
     run_trials(train_one, {"a": {}}, [0], cache=tmp_path, progress=False)
     assert len(list(tmp_path.glob("*.json"))) == 2
 
@@ -184,7 +184,7 @@ def test_what_cannot_be_planned(
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from cvhelpers.training.trials import run_trials
+from cvhelpers.experiments import run_trials
 
 def train_one(seed, log, hold):
     log, hold = Path(log), Path(hold)
@@ -269,7 +269,7 @@ def test_in_a_notebook_an_edited_cell_trains_again(tmp_path: Path) -> None:
     trained = "print(run_trials(train_one, {'a': {}}, [0], cache=%r, progress=False).of('a', 'x'))"
     run = trained % str(tmp_path / "cache") + "\nprint(open('log').read())"
     cells = [
-        "from cvhelpers.training.trials import run_trials",
+        "from cvhelpers.experiments import run_trials",
         net.format(1),
         "def train_one(seed):\n    with open('log', 'a') as file:\n        file.write('ran ')\n"
         "    return {'metrics': {'x': Net().forward()}, 'history': None}",

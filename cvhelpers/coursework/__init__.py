@@ -1,1 +1,1 @@
-"""Notebooks as coursework: manifest, headless runs, report, template, evidence; without torch."""
+"""What is handed out and in; no torch at import."""

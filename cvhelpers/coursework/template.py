@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cvhelpers.coursework import manifest
-from cvhelpers.coursework.manifest import Assignment, near
-from cvhelpers.coursework.parameters import read_notebook, tags
+from cvhelpers import manifest
+from cvhelpers.headless.parameters import read_notebook, tags
+from cvhelpers.manifest import Assignment, near
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 _MARKED = re.compile(rf"^([ \t]*){BEGIN}[ \t]*$.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)

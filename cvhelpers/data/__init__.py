@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from cvhelpers.data import caltech101, cifar, flowers, gtsrb, store
+from cvhelpers.data import caltech101, cifar, flowers, gtsrb, locate, store
 from cvhelpers.data.cache import cached_arrays
 from cvhelpers.data.store import DataSet, Provenance
 
@@ -30,7 +30,7 @@ def load(
 ) -> Splits:
     """The splits of data set `name` on `device`, at `size` pixels (default: the assignment's).
 
-    What `source` and `profile` mean, and when anything is downloaded: see `store.locate`. Further
+    What `source` and `profile` mean, and when anything is downloaded: see `locate.locate`. Further
     `options` are those of the data set's reader: `crop=True` for gtsrb.
     """
     from cvhelpers.data.images import Splits
@@ -46,7 +46,7 @@ def load(
     }
     if unknown := options.keys() - known:
         raise ValueError(f"{name} has no option {sorted(unknown)}; it knows {sorted(known)}")
-    folder = store.locate(entry, source=source, profile=profile)
+    folder = locate.locate(entry, source=source, profile=profile)
     provenance = store.read_provenance(entry, folder)
     chosen = "".join(f"_{key}={value}" for key, value in sorted(options.items()))
     key = f"{size}px{chosen}-{store.fingerprint(folder)}-v{entry.version}"
@@ -64,7 +64,7 @@ def describe(name: str) -> DataSet:
 def provenance_of(name: str, source: str = "auto", profile: str = "quick") -> Provenance:
     """What `load` would use, found out without drawing, downloading or decoding anything."""
     entry = describe(name)
-    chosen = store.plan(entry, source=source, profile=profile)
+    chosen = locate.plan(entry, source=source, profile=profile)
     if chosen == "folder":
         return store.read_provenance(entry, entry.path)
     if chosen == "download":

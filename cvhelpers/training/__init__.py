@@ -1,4 +1,4 @@
-"""Training: the loop, its schedules, checkpoints, repeated trials and their statistics."""
+"""One training: the loop, its schedules, its measures, its checkpoints; frozen features."""
 
 from cvhelpers.training.checkpoints import (
     load_weights,
@@ -10,13 +10,11 @@ from cvhelpers.training.history import History
 from cvhelpers.training.loop import evaluate, fit, predict
 from cvhelpers.training.metrics import confusion_counts
 from cvhelpers.training.schedules import EarlyStopping, one_cycle, plateau
-from cvhelpers.training.trials import Trials, run_trials
 
 __all__ = [
     "EarlyStopping",
     "FeatureBatches",
     "History",
-    "Trials",
     "confusion_counts",
     "evaluate",
     "fit",
@@ -26,6 +24,5 @@ __all__ = [
     "plateau",
     "predict",
     "read_checkpoint",
-    "run_trials",
     "save_checkpoint",
 ]

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from cvhelpers.fingerprint import fingerprint_of
 from cvhelpers.results import atomic_write
-from cvhelpers.training.fingerprint import fingerprint_of
 from cvhelpers.training.history import History
 from cvhelpers.training.schedules import EarlyStopping
 

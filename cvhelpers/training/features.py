@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from cvhelpers.data.images import Images
+from cvhelpers.fingerprint import fingerprint_of
 from cvhelpers.models.modes import evaluating
 from cvhelpers.results import atomic_write
-from cvhelpers.training.fingerprint import fingerprint_of
 from cvhelpers.training.loop import batches_of
 from cvhelpers.training.precision import Policy
 

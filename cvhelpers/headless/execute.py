@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from cvhelpers import manifest, runtime
 from cvhelpers import results as result_files
-from cvhelpers import runtime
-from cvhelpers.coursework import manifest
-from cvhelpers.coursework.kernel import RunFailed, execute_notebook
-from cvhelpers.coursework.manifest import Section
-from cvhelpers.coursework.parameters import read_notebook, resolve
+from cvhelpers.headless.kernel import RunFailed, execute_notebook
+from cvhelpers.headless.parameters import read_notebook, resolve
+from cvhelpers.manifest import Section
 
 FAILURE = "cvhelpers_failure"  # metadata key of a failed notebook: why it failed
 _ENVIRONMENT = {

@@ -7,10 +7,10 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+from cvhelpers import manifest
 from cvhelpers import results as result_files
-from cvhelpers.coursework import manifest
-from cvhelpers.coursework.execute import notebook_files, run_folder
-from cvhelpers.coursework.outcome import Outcome, duration, outcome
+from cvhelpers.headless.execute import notebook_files, run_folder
+from cvhelpers.headless.outcome import Outcome, duration, outcome
 
 
 def write_report(name: str | None = None) -> Path:
@@ -33,7 +33,7 @@ def write_report(name: str | None = None) -> Path:
         now=f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M}",
         assignments=course.assignments.values(),
         outcomes=outcomes,
-        kinds={kind: sum(kind in o.kinds for o in outcomes) for kind in manifest.KINDS},
+        kinds={kind: sum(kind in o.kinds for o in outcomes) for kind in result_files.KINDS},
     )
     return result_files.atomic_write(run / "report.html", text)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cvhelpers.results import KINDS
 from cvhelpers.runtime import PROFILES
 
 if sys.version_info >= (3, 11):
@@ -17,9 +18,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-KINDS = ("real", "unverified", "reduced", "sample")  # provenance of data, best first
 _FILE = Path("notebooks") / "course.toml"
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).resolve().parent
 _Built = TypeVar("_Built")
 
 
@@ -131,7 +131,7 @@ def load(path: str | Path | None = None) -> Manifest:
     """
     path = Path(path or repository_root() / _FILE)
     if not path.is_file():
-        path = _PACKAGE / "coursework" / "course.toml"
+        path = _PACKAGE / "course.toml"
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         _known(content, ("assignments", "sections"), "the file")

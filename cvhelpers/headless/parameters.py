@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from cvhelpers.coursework.manifest import near
+from cvhelpers.manifest import near
 
 
 def read_notebook(path: Path) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from cvhelpers import manifest, runtime
 from cvhelpers import results as result_files
-from cvhelpers import runtime
-from cvhelpers.coursework import manifest
-from cvhelpers.coursework.execute import run_folder
+from cvhelpers.headless.execute import run_folder
 
 FILE_NAME = "stamp.txt"
 

@@ -20,8 +20,8 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from cvhelpers.fingerprint import fingerprint_of
 from cvhelpers.results import atomic_write
-from cvhelpers.training.fingerprint import fingerprint_of
 
 TrainOne = Callable[..., Mapping[str, Any]]
 _RECORD = ("options", "seed", "metrics", "history", "seconds")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from cvhelpers.training.statistics import checked_values, compare
+from cvhelpers.experiments.statistics import checked_values, compare
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cvhelpers import results as result_files
-from cvhelpers.coursework.execute import FAILURE, notebook_files
-from cvhelpers.coursework.manifest import Metric, Section
+from cvhelpers.headless.execute import FAILURE, notebook_files
+from cvhelpers.manifest import Metric, Section
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from cvhelpers import manifest
 from cvhelpers import results as result_files
-from cvhelpers.coursework import manifest
-from cvhelpers.coursework.execute import run_folder
-from cvhelpers.coursework.manifest import Manifest
-from cvhelpers.coursework.outcome import Outcome, outcome
+from cvhelpers.headless.execute import run_folder
+from cvhelpers.headless.outcome import Outcome, outcome
+from cvhelpers.manifest import Manifest
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 _FIGURES = 2  # of a section: the main one and at most one other

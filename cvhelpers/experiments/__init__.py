@@ -1,0 +1,15 @@
+"""Experiments: many trainings compared. Repeated trials, exact statistics, several comparisons."""
+
+from cvhelpers.experiments.comparisons import bootstrap_interval, compare_all, holm
+from cvhelpers.experiments.statistics import Comparison, compare
+from cvhelpers.experiments.trials import Trials, run_trials
+
+__all__ = [
+    "Comparison",
+    "Trials",
+    "bootstrap_interval",
+    "compare",
+    "compare_all",
+    "holm",
+    "run_trials",
+]
