@@ -128,10 +128,12 @@ class Run:
         """Return `asked`, a parameter such as a number of epochs; None means the profile's own.
 
         Raises:
-            ValueError: below 1, where nothing would be trained.
+            ValueError: no whole number of 1 or more: nothing would be trained, or half an epoch.
         """
-        if asked is not None and asked < 1:
-            raise ValueError(f"{asked} is too few; give 1 or more, or None for the profile's own")
+        if asked is not None and (type(asked) is not int or asked < 1):
+            raise ValueError(
+                f"{asked!r} is no whole number of 1 or more; None takes the profile's own"
+            )
         return self.pick(**profiles) if asked is None else asked
 
     def load(self, name: str, **options: Any) -> Splits:

@@ -228,7 +228,6 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "another schedule": ({"schedule": plateau}, "optimizer, schedule"),
     "early stopping": ({"stopping": EarlyStopping(3)}, "early stopping"),
     "batch size": ({"batch_size": 5}, "batch size"),
-    "epochs": ({"epochs": 4}, "epochs"),
     "precision": ({"precision": "bfloat16"}, "precision"),
     "a layer's setting": ({"dropout": 0.4}, "model"),
 }
@@ -255,6 +254,87 @@ def test_another_training_sets_the_file_aside_and_says_what_differs(
     assert len(history) == changes.get("epochs", EPOCHS)
     assert len(steps) >= 4 * 3
     assert read_checkpoint(path)["finished"]
+
+
+LONGER: dict[str, dict[str, Any]] = {
+    "no schedule": {"schedule": None},
+    "plateau": {"schedule": plateau},
+    "steps of epochs": {"schedule": lambda o: torch.optim.lr_scheduler.StepLR(o, 2)},
+    "early stopping": {"schedule": None, "stopping": True},
+    "AdamW, bfloat16": {"schedule": None, "adam": True, "precision": "bfloat16"},
+}
+
+
+@pytest.mark.parametrize("variant", LONGER)
+@pytest.mark.parametrize("asked_before", [2, 4])
+def test_more_epochs_go_on_with_the_bits_of_all_at_once(
+    tmp_path: Path, variant: str, asked_before: int
+) -> None:
+    def options() -> dict[str, Any]:
+        stopping = EarlyStopping(9, "val_accuracy") if LONGER[variant].get("stopping") else None
+        return {**LONGER[variant], "stopping": stopping}
+
+    whole, model, _ = train(tmp_path / "whole.pt", epochs=5, **options())
+    train(tmp_path / "parts.pt", epochs=asked_before, **options())
+    history, longer, steps = train(tmp_path / "parts.pt", epochs=5, **options())
+    assert len(steps) == 4 * (5 - asked_before)
+    assert same(longer.state_dict(), model.state_dict())
+    assert same(history.rows, whole.rows)
+    assert same(read_checkpoint(tmp_path / "parts.pt"), read_checkpoint(tmp_path / "whole.pt"))
+
+
+def test_a_training_that_stopped_early_is_not_taken_up_by_more_epochs(tmp_path: Path) -> None:
+    def options() -> dict[str, Any]:
+        return {"stopping": EarlyStopping(1, "val_accuracy"), "schedule": None, "rate": 1e-9}
+
+    first, model, _ = train(tmp_path / "net.pt", epochs=4, **options())
+    assert len(first) == 2  # no better than the first epoch
+    history, again, steps = train(tmp_path / "net.pt", epochs=9, **options())
+    assert (len(history), steps, history.stopped) == (2, [], True)
+    assert same(again.state_dict(), model.state_dict())
+
+
+def test_the_file_of_a_finished_training_holds_the_best_weights(tmp_path: Path) -> None:
+    stopping = EarlyStopping(9, "val_accuracy")  # the first of equals is the best
+    _, model, _ = train(tmp_path / "net.pt", epochs=4, rate=1e-6, schedule=None, stopping=stopping)
+    content = read_checkpoint(tmp_path / "net.pt")
+    assert stopping.best_epoch < 4
+    assert same(content["model"], stopping.best_weights)
+    assert same(content["model"], model.state_dict())
+    assert not same(content["last"], model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differing"),
+    [
+        ({"epochs": 4}, {"epochs": 2}, "epochs (4 are done, 2 were asked for)"),
+        ({"epochs": 2}, {"epochs": 4}, "schedule"),  # one-cycle and lambda: made for two epochs
+    ],
+)
+def test_what_forbids_going_on_is_said(
+    tmp_path: Path,
+    before: dict[str, int],
+    after: dict[str, int],
+    differing: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def falling(epochs: int) -> Any:
+        return lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda epoch: 1 - epoch / epochs)
+
+    def cycle_of(epochs: int) -> Any:
+        return lambda o: one_cycle(o, epochs=epochs, samples=SAMPLES, batch_size=BATCH)
+
+    makers = [lambda _: None] if differing != "schedule" else [falling, cycle_of]
+    for number, make in enumerate(makers):
+        path = tmp_path / f"{number}.pt"
+        train(path, schedule=make(before["epochs"]), **before)
+        capsys.readouterr()
+        history, _, steps = train(path, schedule=make(after["epochs"]), **after)
+        (message,) = [line for line in capsys.readouterr().out.splitlines() if "differs" in line]
+        found = message.partition("differs in ")[2].partition("; kept")[0]
+        assert found in (differing, f"optimizer, {differing}")  # its first rate differs, too
+        assert len(steps) == 4 * after["epochs"]
+        assert len(history) == after["epochs"]
 
 
 class Scaled(nn.Sequential):

@@ -1,11 +1,13 @@
 """The training loop against loops written out by hand, and all it refuses."""
 
 import copy
+import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -437,13 +439,6 @@ def test_bfloat16_is_for_training_steps_only() -> None:
 # What it refuses
 
 
-@pytest.mark.parametrize("epochs", [0, -3])
-def test_no_epochs_are_refused(epochs: int) -> None:
-    model = net()
-    with pytest.raises(ValueError, match=f"epochs must be 1 or more, not {epochs}"):
-        fit(model, pictures(), pictures(), epochs=epochs, optimizer=sgd(model))
-
-
 def test_an_unknown_precision_is_refused() -> None:
     model = net()
     options: dict[str, Any] = {"optimizer": sgd(model), "precision": "float16"}
@@ -541,3 +536,97 @@ def test_a_last_batch_of_one_image_is_left_out_of_training_only() -> None:
 class Float(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return images.float() / 255
+
+
+def rates_of(schedule: Callable[[torch.optim.Optimizer], Any], **options: Any) -> list[float]:
+    model, images = linear(), pictures(12)
+    optimizer = sgd(model, 1e-3)
+    made = schedule(optimizer)
+    history = fit(
+        model, images, images, optimizer=optimizer, schedule=made, batch_size=4, **options
+    )
+    return history.column("learning_rate")
+
+
+def test_a_schedule_of_epochs_is_stepped_once_an_epoch() -> None:
+    """Three steps an epoch: stepped by batch, these would be at their end in the first epoch."""
+    rates = rates_of(lambda o: torch.optim.lr_scheduler.StepLR(o, 2, gamma=0.1), epochs=4)
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
+    cosine = rates_of(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=4), epochs=4)
+    expected = [1e-3 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)]
+    assert cosine == pytest.approx(expected)
+
+
+def test_a_caller_may_say_when_a_schedule_is_stepped() -> None:
+    def halving(optimizer: torch.optim.Optimizer) -> Any:
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+
+    assert rates_of(halving, epochs=2) == pytest.approx([1e-3, 5e-4])
+    # the learning rate of a row is that after the epoch's last step
+    by_batch = rates_of(halving, epochs=2, schedule_every="batch")
+    assert by_batch == pytest.approx([1e-3 / 8, 1e-3 / 64])
+
+
+def refused(message: str, model: nn.Module, **options: Any) -> None:
+    before = weights(model).clone()
+    images = pictures(12)
+    options = {"epochs": 1, "batch_size": 4, "optimizer": sgd(model), **options}
+    train, val = options.pop("train", images), options.pop("val", images)
+    with pytest.raises(ValueError, match=message):
+        fit(model, train, val, **options)
+    assert torch.equal(weights(model), before)
+
+
+def test_an_optimizer_of_another_model_is_refused() -> None:
+    """The commonest slip of a re-run cell: the model is built anew, the optimizer is not."""
+    refused("holds none of the parameters.*Make it after the model", linear(), optimizer=sgd(net()))
+
+
+def test_an_optimizer_of_a_part_of_the_model_is_refused_unless_the_rest_is_frozen() -> None:
+    model, images = net(), pictures(12)
+    head = torch.optim.SGD(model[-1].parameters(), lr=0.1)
+    refused(
+        r"lacks 4 of 6 trainable parameters \(1.weight, 1.bias, 2.weight, ...\)",
+        model,
+        optimizer=head,
+    )
+    model[:-1].requires_grad_(False)
+    assert len(fit(model, images, images, epochs=1, optimizer=head)) == 1
+
+
+def test_a_wholly_frozen_model_is_refused() -> None:
+    model = linear()
+    optimizer = sgd(model)
+    refused(
+        "every parameter of Sequential is frozen", model.requires_grad_(False), optimizer=optimizer
+    )
+
+
+def test_a_schedule_of_another_optimizer_is_refused() -> None:
+    model = linear()
+    schedule = torch.optim.lr_scheduler.StepLR(sgd(model), 1)
+    refused("StepLR belongs to another optimizer", model, schedule=schedule)
+
+
+@pytest.mark.parametrize("epochs", [2.5, 0, -3, True, "3", None])
+def test_epochs_are_whole_numbers(epochs: Any) -> None:
+    refused(f"epochs must be 1 or more, not {epochs!r}: a whole number", linear(), epochs=epochs)
+
+
+def test_numpys_whole_numbers_are_fine() -> None:
+    model, images = linear(), pictures(4)
+    assert len(fit(model, images, images, epochs=np.int64(2), optimizer=sgd(model))) == 2
+
+
+@pytest.mark.parametrize(("label", "found"), [(3, "0 to 3"), (-1, "-1 to 2")])
+def test_labels_that_the_logits_have_no_place_for_are_refused(label: int, found: str) -> None:
+    """On CUDA such a label is a device-side assert, which kills the kernel."""
+    images = pictures(12)
+    labels = images.labels.clone()
+    labels[-1] = label  # in the last batch: seen before the first step all the same
+    wrong = dataclasses.replace(images, labels=labels)
+    message = f"labels go from {found}, but the net has 3 logits, for labels 0 to 2"
+    refused(message, linear(), train=wrong)
+    refused(message, linear(), train=list(batches(wrong, 12)))
+    with pytest.raises(ValueError, match=message):
+        evaluate(linear(), wrong)

@@ -1,15 +1,25 @@
 """Schedules and early stopping, step by step."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from tiny import net, sgd
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    LambdaLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 
 from cvhelpers.training import EarlyStopping, one_cycle, plateau
-from cvhelpers.training.schedules import step_schedule
+from cvhelpers.training.schedules import step_schedule, steps_each_batch
 
 
 def weight(value: float = 0.0) -> nn.Linear:
@@ -25,7 +35,7 @@ def rates_of_one_cycle(rate: float, **options: float) -> list[float]:
     for _ in range(schedule.total_steps):
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        step_schedule(schedule)
+        schedule.step()
     return rates
 
 
@@ -58,7 +68,7 @@ def test_one_cycle_leaves_the_momentum_alone_and_keeps_each_groups_rate() -> Non
     optimizer = torch.optim.SGD(groups, momentum=0.9)
     schedule = one_cycle(optimizer, epochs=1, samples=8, batch_size=1)
     optimizer.step()
-    step_schedule(schedule)
+    schedule.step()
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.1, 1])
     assert [group["momentum"] for group in optimizer.param_groups] == [0.9, 0.9]
 
@@ -78,17 +88,35 @@ def test_plateau_has_the_assignments_defaults() -> None:
     assert (schedule.factor, schedule.patience, schedule.mode) == (0.2, 10, "min")
 
 
-def test_who_is_stepped_when(monkeypatch: pytest.MonkeyPatch) -> None:
-    optimizer = sgd(weight())
-    optimizer.step()
-    by_epoch, by_batch = ReduceLROnPlateau(optimizer), StepLR(optimizer, 1)
-    seen: list[object] = []
-    monkeypatch.setattr(by_epoch, "step", seen.append)
-    monkeypatch.setattr(by_batch, "step", lambda: seen.append("batch"))
-    for schedule in (by_epoch, by_batch, None):
-        step_schedule(schedule)
-        step_schedule(schedule, val_loss=0.0)  # zero is a loss as well
-    assert seen == [0.0, "batch"]
+@pytest.mark.parametrize(
+    ("make", "each_batch"),
+    [
+        (lambda o: one_cycle(o, epochs=2, samples=8, batch_size=1), True),
+        (lambda o: CyclicLR(o, 0.01, 0.1), True),
+        (lambda o: CosineAnnealingWarmRestarts(o, 5), True),
+        (lambda o: StepLR(o, 30), False),
+        (lambda o: CosineAnnealingLR(o, 10), False),
+        (lambda o: LambdaLR(o, lambda step: 1.0), False),
+        (lambda o: SequentialLR(o, [StepLR(o, 1), StepLR(o, 2)], [1]), False),
+        (plateau, False),
+        (lambda o: None, False),
+    ],
+)
+def test_pytorchs_convention_says_when_a_schedule_is_stepped(
+    make: Callable[[torch.optim.Optimizer], Any], each_batch: bool
+) -> None:
+    schedule = make(sgd(weight()))
+    assert steps_each_batch(schedule) == each_batch
+    assert not steps_each_batch(schedule, "epoch")
+    if not isinstance(schedule, ReduceLROnPlateau):
+        assert steps_each_batch(schedule, "batch")
+
+
+def test_plateau_is_not_stepped_by_batch_and_a_third_word_is_refused() -> None:
+    with pytest.raises(ValueError, match="validation loss, once an epoch"):
+        steps_each_batch(plateau(sgd(weight())), "batch")
+    with pytest.raises(ValueError, match="'step' is unknown; choose auto, batch or epoch"):
+        steps_each_batch(None, "step")
 
 
 def stop_after(stopping: EarlyStopping, *values: float) -> list[bool]:

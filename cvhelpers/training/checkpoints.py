@@ -29,9 +29,13 @@ def save_checkpoint(path: str | Path, model: nn.Module, **extra: Any) -> Path:
         model: its `state_dict` is stored under "model".
         **extra: tensors, numbers, strings, lists and dicts of them; nothing else is read back.
     """
-    buffer = io.BytesIO()
     content = {"format": FORMAT, "model": model.state_dict(), "class": type(model).__name__}
-    torch.save({**content, **extra}, buffer)
+    return _write(path, content | extra)
+
+
+def _write(path: str | Path, content: dict[str, Any]) -> Path:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     return atomic_write(path, buffer.getvalue())
 
 
@@ -106,7 +110,10 @@ class TrainingCheckpoint:
     Saved after every epoch: weights, optimizer, schedule, early stopping, history, random states.
     A training that is killed and started again with equal settings goes on after its last
     finished epoch, and on the CPU ends with the very bits of an uninterrupted one; a finished
-    one is not repeated. Where the settings differ (another seed, rate, data, model code, ...)
+    one is not repeated. One that is asked for more epochs than before, all else being equal, goes
+    on, too, with the bits of one that had been asked for them at once; a schedule made for a
+    number of epochs (one-cycle) forbids it, since it is another schedule then. Where the settings
+    differ (another seed, rate, data, model code, ...)
     the file belongs to another training: it is kept under `*.previous.pt` and training starts
     afresh, saying what differs.
 
@@ -119,7 +126,7 @@ class TrainingCheckpoint:
         self.settings: dict[str, str] = {}
         self.parts: dict[str, Any] = {}
 
-    def resume(self, model: nn.Module, settings: Mapping[str, Any]) -> History:
+    def resume(self, model: nn.Module, settings: Mapping[str, Any], *, epochs: int) -> History:
         """Restore a training with these settings; an empty history says: start at epoch 1.
 
         Args:
@@ -127,6 +134,7 @@ class TrainingCheckpoint:
             settings: all that the result depends on besides the model. What has a `state_dict`
                 and changes while training (optimizer, schedule, early stopping) is saved and
                 restored with the weights.
+            epochs: how many there shall be in all.
 
         Raises:
             ValueError: an unreadable file, or a checkpoint of another model.
@@ -141,7 +149,10 @@ class TrainingCheckpoint:
             return History()
         content = load_weights(self.path, model, dry_run=True)
         there = content.get("settings", {})
-        if differing := [k for k in self.settings if self.settings[k] != there.get(k)]:
+        differing = [k for k in self.settings if self.settings[k] != there.get(k)]
+        if epochs < len(content.get("rows", ())):
+            differing.append(f"epochs ({len(content['rows'])} are done, {epochs} were asked for)")
+        if differing:
             previous = self.path.with_suffix(".previous.pt")
             self.path.replace(previous)
             print(
@@ -149,26 +160,29 @@ class TrainingCheckpoint:
                 f"kept as {previous.name}, starting afresh"
             )
             return History()
-        load_weights(self.path, model)
+        finished = content["stopped"] or len(content["rows"]) >= epochs
+        model.load_state_dict(content["model"] if finished else content["last"])
         for name, part in self.parts.items():
             part.load_state_dict(content["parts"][name])
         _restore_random_state(content["random"])
         return History(
-            content["rows"], finished=content["finished"], precision=content["precision"]
+            content["rows"],
+            finished=finished,
+            stopped=content["stopped"],
+            precision=content["precision"],
         )
 
     def save(self, model: nn.Module, history: History) -> None:
-        """Write the state after an epoch."""
-        save_checkpoint(
-            self.path,
-            model,
-            settings=self.settings,
-            parts={name: part.state_dict() for name, part in self.parts.items()},
-            random=_random_state(),
-            rows=history.rows,
-            finished=history.finished,
-            precision=history.precision,
-        )
+        """Write the state after an epoch; a finished training's weights are the best ones.
+
+        Under "last" stand those of the last epoch, from which more epochs would go on.
+        """
+        stopping = [part for part in self.parts.values() if isinstance(part, EarlyStopping)]
+        best = stopping[0].best_weights if stopping and history.finished else model.state_dict()
+        content: dict[str, Any] = {"format": FORMAT, "class": type(model).__name__}
+        content |= {"model": best, "last": model.state_dict(), "settings": self.settings}
+        content["parts"] = {name: part.state_dict() for name, part in self.parts.items()}
+        _write(self.path, content | {"random": _random_state()} | vars(history))
 
 
 def _digest(*tensors: Tensor) -> str:
@@ -189,7 +203,8 @@ def _described(value: Any) -> str:
     if isinstance(value, (Optimizer, LRScheduler, EarlyStopping)):
         state = value.state_dict()
         plain = {k: v for k, v in state.items() if isinstance(v, (int, float, str, list))}
-        return f"{type(value).__name__} {plain} {getattr(value, 'defaults', '')}"
+        rates = fingerprint_of(rates=getattr(value, "lr_lambdas", ()))  # of a LambdaLR: no state
+        return f"{type(value).__name__} {plain} {getattr(value, 'defaults', '')} {rates}"
     if isinstance(value, Iterable) and not isinstance(value, (str, Sequence)):
         return type(value).__qualname__  # batches of the user's own: nothing more can be known
     return fingerprint_of(value=value)

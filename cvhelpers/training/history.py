@@ -17,6 +17,7 @@ class History:
     Attributes:
         rows: one dict an epoch.
         finished: whether the training came to its end.
+        stopped: whether early stopping ended it.
         precision: `float32` or `bfloat16`, what the training steps ran in.
     """
 
@@ -25,10 +26,12 @@ class History:
         rows: list[dict[str, float]] | None = None,
         *,
         finished: bool = False,
+        stopped: bool = False,
         precision: str = "",
     ) -> None:
         self.rows = rows or []
         self.finished = finished
+        self.stopped = stopped
         self.precision = precision
 
     def __len__(self) -> int:

@@ -20,8 +20,9 @@ from cvhelpers.training.checkpoints import TrainingCheckpoint
 from cvhelpers.training.history import History
 from cvhelpers.training.metrics import Totals
 from cvhelpers.training.precision import Policy, device_policy
+from cvhelpers.training.preflight import check_labels, check_setup
 from cvhelpers.training.progress import Progress
-from cvhelpers.training.schedules import EarlyStopping, step_schedule
+from cvhelpers.training.schedules import EarlyStopping, step_schedule, steps_each_batch
 
 # A set of images, or any iterable of (images, targets) batches that can be gone through again.
 Data = Images | Iterable[tuple[Tensor, Tensor]]
@@ -41,6 +42,7 @@ def fit(
     mix: nn.Module | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     schedule: LRScheduler | None = None,
+    schedule_every: str = "auto",
     early_stopping: EarlyStopping | None = None,
     precision: str = "auto",
     checkpoint: str | Path | None = None,
@@ -53,36 +55,42 @@ def fit(
         train: training images, or batches of your own.
         val: validation images, or batches of your own. Never a test set.
         epochs: how many times to go through `train`, at least 1.
-        optimizer: over the model's parameters.
+        optimizer: over all parameters of the model that are not frozen.
         batch_size: for `Images`; batches of your own have theirs.
         loss: of float32 logits and targets, a mean over the batch. Validation always uses plain
             cross-entropy, so that curves can be compared.
         augment: layers applied to training images only.
         mix: a batch transform of (images, targets), e.g. `OneHot` or `CutMix`.
         penalty: a function of the model, added to the loss, e.g. an L1 norm of the weights.
-        schedule: plateau is stepped once an epoch, every other torch schedule once a batch.
+        schedule: any schedule of torch, made from `optimizer`.
+        schedule_every: when it is stepped: `auto` follows PyTorch's convention, once an epoch but
+            for the schedules made for batches, such as one-cycle; or `batch`, or `epoch`.
         early_stopping: stops, and restores the best weights at the end.
         precision: `auto`, `float32` or `bfloat16` for training steps; evaluation is float32.
         checkpoint: file to save to after every epoch and to resume from, usually
-            `run.checkpoint(name)`; see `TrainingCheckpoint`.
+            `run.checkpoint(name)`; asked for more epochs than before, a training goes on. See
+            `TrainingCheckpoint`.
         label: stands before the progress.
 
     Returns:
         One row an epoch. A keyboard interrupt returns what there is so far.
 
     Raises:
-        ValueError: epochs below 1, no batches, unknown precision, a broken checkpoint.
+        ValueError: epochs that are no whole number of 1 or more, no batches, an optimizer that
+            does not hold the model's parameters, labels that the logits have no place for,
+            unknown precision, a broken checkpoint.
         FloatingPointError: the loss became NaN or infinite.
     """
-    if epochs < 1:
-        raise ValueError(f"epochs must be 1 or more, not {epochs}: the net would stay random")
+    check_setup(model, optimizer, schedule, epochs=epochs, batch_size=batch_size)
+    each_batch = steps_each_batch(schedule, schedule_every)
     step: dict[str, Any] = {"optimizer": optimizer, "loss": loss, "augment": augment}
-    step |= {"mix": mix, "penalty": penalty, "schedule": schedule}
+    step |= {"mix": mix, "penalty": penalty, "schedule": schedule if each_batch else None}
     history, saved = History(), TrainingCheckpoint(checkpoint) if checkpoint else None
     if saved:
         settings = {**step, "early stopping": early_stopping, "precision": precision}
-        settings |= {"train": train, "val": val, "epochs": epochs, "batch size": batch_size}
-        history = saved.resume(model, {**settings, "code": train_epoch})
+        settings |= {"train": train, "val": val, "batch size": batch_size, "schedule": schedule}
+        settings |= {"schedule every": schedule_every, "code": train_epoch}
+        history = saved.resume(model, settings, epochs=epochs)
     images, steps = _look_ahead(train, batch_size, epochs)
     precision = history.precision or precision
     policy = device_policy(model, images, precision=precision, steps=steps)
@@ -92,18 +100,20 @@ def fit(
             started = time.perf_counter()
             batches = batches_of(train, policy.device, batch_size, shuffle=True)
             row: dict[str, float] = {"epoch": len(history) + 1}
-            row |= _prefixed("train", train_epoch(model, batches, policy, **step))
+            labels = getattr(train, "labels", None)
+            row |= _prefixed("train", train_epoch(model, batches, policy, labels=labels, **step))
             row |= _prefixed("val", evaluate(model, val))
             row["learning_rate"] = optimizer.param_groups[0]["lr"]
             row["seconds"] = time.perf_counter() - started
-            step_schedule(schedule, val_loss=row["val_loss"])
+            if not each_batch:
+                step_schedule(schedule, val_loss=row["val_loss"])
             history.rows.append(row)
-            stop = early_stopping is not None and early_stopping.should_stop(row, model)
-            history.finished = stop or len(history) >= epochs
-            if history.finished and early_stopping:
-                early_stopping.restore(model)
+            history.stopped = early_stopping is not None and early_stopping.should_stop(row, model)
+            history.finished = history.stopped or len(history) >= epochs
             if saved:
                 saved.save(model, history)
+            if history.finished and early_stopping:
+                early_stopping.restore(model)
             progress.show(row)
     return history
 
@@ -119,8 +129,13 @@ def train_epoch(
     mix: nn.Module | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     schedule: LRScheduler | None = None,
+    labels: Tensor | None = None,
 ) -> dict[str, float]:
-    """Go once through `batches`; return the mean loss (without penalty) and accuracy."""
+    """Go once through `batches`; return the mean loss (without penalty) and accuracy.
+
+    `schedule` is one that is stepped every batch. `labels`, all of them, are held against the
+    logits at the first step; without them the first batch's are.
+    """
     for module in (model, augment, mix):
         if module is not None:
             module.train()
@@ -132,11 +147,14 @@ def train_epoch(
             images, targets = mix(images, targets)
         with policy.autocast():
             logits = model(policy.lay_out(images)).float()
+        if not totals.samples:
+            check_labels(targets if labels is None else labels, logits)
         value = loss(logits, targets)
         optimizer.zero_grad(set_to_none=True)
         (value if penalty is None else value + penalty(model)).backward()
         optimizer.step()
-        step_schedule(schedule)
+        if schedule is not None:
+            schedule.step()
         totals.add(value, logits, targets)
     averages = totals.averages()
     if not math.isfinite(averages["loss"]):
@@ -166,6 +184,8 @@ def evaluate(model: nn.Module, data: Data, *, batch_size: int = 512) -> dict[str
     with evaluating(model), torch.inference_mode():
         for images, targets in batches_of(data, device, batch_size):
             logits = model(images).float()
+            if not totals.samples:
+                check_labels(getattr(data, "labels", targets), logits)
             totals.add(F.cross_entropy(logits, targets), logits, targets)
     return totals.averages()
 

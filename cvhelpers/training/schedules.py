@@ -7,7 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+)
 
 
 def one_cycle(
@@ -38,12 +44,33 @@ def plateau(optimizer: Optimizer, *, factor: float = 0.2, patience: int = 10) ->
     return ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
 
 
-def step_schedule(schedule: LRScheduler | None, *, val_loss: float | None = None) -> None:
-    """Advance a schedule: plateau once an epoch, with `val_loss`; every other once a batch."""
+def steps_each_batch(schedule: LRScheduler | None, every: str = "auto") -> bool:
+    """Whether a schedule is stepped after every batch; else it is after every epoch.
+
+    PyTorch's convention: one step an epoch, but for the schedules made for batches, which are
+    OneCycleLR, CyclicLR and CosineAnnealingWarmRestarts (its `T_0` then counts batches).
+
+    Args:
+        schedule: any schedule of torch, or None.
+        every: `auto` for the convention; `batch` or `epoch` where the caller knows better, as for
+            a LambdaLR that was written to count batches.
+
+    Raises:
+        ValueError: another word, or plateau, which needs the epoch's loss, with `batch`.
+    """
+    if every not in ("auto", "batch", "epoch"):
+        raise ValueError(f"schedule_every={every!r} is unknown; choose auto, batch or epoch")
+    if every == "batch" and isinstance(schedule, ReduceLROnPlateau):
+        raise ValueError("plateau looks at the validation loss, once an epoch; leave out 'batch'")
+    made_for_batches = (OneCycleLR, CyclicLR, CosineAnnealingWarmRestarts)
+    return every == "batch" or (every == "auto" and isinstance(schedule, made_for_batches))
+
+
+def step_schedule(schedule: LRScheduler | None, *, val_loss: float) -> None:
+    """Advance a schedule by one epoch; plateau looks at `val_loss`."""
     if isinstance(schedule, ReduceLROnPlateau):
-        if val_loss is not None:
-            schedule.step(val_loss)
-    elif schedule is not None and val_loss is None:
+        schedule.step(val_loss)
+    elif schedule is not None:
         schedule.step()
 
 
