@@ -203,9 +203,9 @@ def test_a_number_asked_for_stands_before_the_profiles_own(asked: int | None, ta
     assert start(profile="quick").count(asked, smoke=1, quick=2, full=3) == taken
 
 
-@pytest.mark.parametrize("asked", [0, -1])
+@pytest.mark.parametrize("asked", [0, -1, 2.5, True])
 def test_a_number_that_trains_nothing_is_refused(asked: int) -> None:
-    with pytest.raises(ValueError, match=f"{asked} is no whole number; give 1 or more, or None for the pr"):
+    with pytest.raises(ValueError, match=f"{asked} is no whole number of 1 or more"):
         start().count(asked, smoke=1, quick=2, full=3)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from cvhelpers.augment.draws import Layer, boxes, check, uniform
+from cvhelpers.augment.draws import Layer, beta, boxes, check, uniform
 
 
 class FlipClasses(Layer):
@@ -25,8 +24,9 @@ class FlipClasses(Layer):
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         if not self.training:
             return images, targets
-        symmetric = torch.isin(targets, torch.tensor(self.classes, device=targets.device))
-        flip = symmetric & (uniform(images, 0, 1) < 0.5)
+        # One comparison a class: a list sent to a GPU at every step would make the host wait.
+        chosen = [targets == label for label in self.classes] or [torch.zeros_like(targets).bool()]
+        flip = torch.stack(chosen).any(0) & (uniform(images, 0, 1) < 0.5)
         return torch.where(flip[:, None, None, None], images.flip(-1), images), targets
 
 
@@ -42,14 +42,18 @@ class OneHot(Layer):
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         if targets.ndim == 1 and targets.dtype == torch.int64:
-            # Looking at the values would stall a GPU, which reports a wrong label by itself.
-            for label in (targets.min(), targets.max()) if targets.device.type == "cpu" else ():
-                check("label", int(label), 0, self.classes - 1)
-            return images, F.one_hot(targets, self.classes).float()
+            self._refuse_strangers(targets)
+            kinds = torch.arange(self.classes, device=targets.device)
+            return images, (targets[:, None] == kinds).float()
         if targets.ndim != 2 or targets.shape[1] != self.classes:
             found = f"{targets.dtype} {tuple(targets.shape)}"
             raise ValueError(f"targets must be int64 (B,) or soft (B, {self.classes}), got {found}")
         return images, targets.float()
+
+    def _refuse_strangers(self, targets: Tensor) -> None:
+        """Look at the labels' values: on a CPU alone, since it would make a GPU's host wait."""
+        for label in (targets.min(), targets.max()) if targets.device.type == "cpu" else ():
+            check("label", int(label), 0, self.classes - 1)
 
 
 class MixUp(OneHot):
@@ -67,8 +71,7 @@ class MixUp(OneHot):
         if not self.training:
             return images, targets
         partner = torch.randperm(len(images), device=images.device)
-        alpha = torch.full((len(images),), self.alpha, device=images.device)
-        kept = torch.distributions.Beta(alpha, alpha, validate_args=False).sample()
+        kept = beta(images, self.alpha)
         images, kept = self.mix(images.float(), images.float()[partner], kept)
         return images, kept[:, None] * targets + (1 - kept[:, None]) * targets[partner]
 

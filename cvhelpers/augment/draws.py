@@ -20,6 +20,16 @@ def uniform(like: Tensor, low: float, high: float) -> Tensor:
     return torch.rand(len(like), device=like.device) * (high - low) + low
 
 
+def beta(like: Tensor, alpha: float) -> Tensor:
+    """One number per sample from Beta(alpha, alpha): float32 `(B,)` on the device of `like`.
+
+    Drawn on the CPU, with its default generator: Apple's GPUs cannot. The copy is not waited for.
+    """
+    either = torch.full((len(like),), alpha)
+    drawn = torch.distributions.Beta(either, either, validate_args=False).sample()
+    return drawn.to(like.device, non_blocking=True)
+
+
 def boxes(images: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Bool `(B, 1, H, W)`: a box per sample, centred anywhere, cut off at the image's border."""
     inside = []

@@ -62,20 +62,25 @@ def affine(
     # pixels from the centre: source = flip(rotate(-angle)((target - shift) / scale)).
     cos, sin = torch.cos(torch.deg2rad(angle)) / scale, torch.sin(torch.deg2rad(angle)) / scale
     mirror = 1 - 2 * flip.to(cos.dtype)
-    linear = torch.stack([cos * mirror, -sin * mirror, sin, cos], dim=1).view(-1, 2, 2)
-    offset = -linear @ shift[:, :, None]
-    # grid_sample counts -1..1 along each side; without this ratio a rotation would shear images
+    right, down = shift.unbind(1)
+    x0, y0 = mirror * (sin * down - cos * right), -(sin * right + cos * down)
+    # It counts -1..1 along each side; without the ratio of the sides a rotation would shear images
     # that are not square.
-    half = torch.tensor([width / 2, height / 2], device=images.device)
-    theta = torch.cat([linear * half, offset], dim=2) / half[:, None]
-    grid = F.affine_grid(theta, [len(images), 1, height, width], align_corners=False)
-
-    padding = "border" if fill == "border" else "zeros"
+    ratio = height / width
+    theta = [cos * mirror, -sin * mirror * ratio, x0 * (2 / width)]
+    theta += [sin / ratio, cos, y0 * (2 / height)]
+    size = [len(images), 1, height, width]
+    grid = F.affine_grid(torch.stack(theta, dim=1).view(-1, 2, 3), size, align_corners=False)
+    if fill == "border":
+        # Up to the outermost pixels' centres: padding_mode="border", which not every device has.
+        x, y = grid.unbind(-1)
+        x, y = x.clamp(1 / width - 1, 1 - 1 / width), y.clamp(1 / height - 1, 1 - 1 / height)
+        grid = torch.stack([x, y], dim=-1)
     value = 0.0 if isinstance(fill, str) else fill
     source = images - value if value else images  # grid_sample fills with 0: count from `value`
-    moved = F.grid_sample(source, grid, padding_mode=padding, align_corners=False) + value
+    moved = F.grid_sample(source, grid, align_corners=False) + value
     if masks is not None:
-        masks = F.grid_sample(masks[:, None].float(), grid, "nearest", padding, False)[:, 0].byte()
+        masks = F.grid_sample(masks[:, None].float(), grid, "nearest", "zeros", False)[:, 0].byte()
     return moved.clamp_(0, 255), masks  # rounding may pass the ends by a hair
 
 

@@ -6,6 +6,11 @@ import torch
 from torch import Tensor
 
 
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """What sums are kept in: float64, but for Apple's GPUs (mps), which have none."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 class Totals:
     """Sums of loss and hits over an epoch, kept on the device, divided once at the end.
 
@@ -14,8 +19,7 @@ class Totals:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.loss = torch.zeros((), dtype=torch.float64 if device.type != "mps" else None)
-        self.loss = self.loss.to(device)
+        self.loss = torch.zeros((), dtype=sum_dtype(device), device=device)
         self.hits = torch.zeros((), dtype=torch.int64, device=device)
         self.samples = 0
         self.targets = 0

@@ -38,8 +38,12 @@ class Policy:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def lay_out(self, images: Tensor) -> Tensor:
-        """Put a batch on the device; images `(B, C, H, W)` channels last, features as they are."""
-        layout = torch.channels_last if images.ndim == 4 else torch.preserve_format
+        """Put a batch on the device; images `(B, C, H, W)` channels last, features as they are.
+
+        Not on an Apple GPU (mps): torch's convolutions there are made for the usual layout.
+        """
+        images_last = images.ndim == 4 and self.device.type != "mps"
+        layout = torch.channels_last if images_last else torch.preserve_format
         return images.to(self.device, memory_format=layout)
 
 
@@ -55,12 +59,15 @@ def device_policy(model: nn.Module, images: Tensor, *, precision: str, steps: in
         steps: length of the training.
 
     Raises:
-        ValueError: unknown precision.
+        ValueError: unknown precision, or bfloat16 on a device that is neither CPU nor CUDA.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; choose one of: {', '.join(PRECISIONS)}")
     device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)
+    if precision == "bfloat16" and device.type not in ("cuda", "cpu"):
+        raise ValueError(f"bfloat16 is not for the device {device.type}; use float32, or auto")
+    if device.type != "mps":
+        model.to(memory_format=torch.channels_last)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     repays = steps >= 100 and not torch.are_deterministic_algorithms_enabled()
     if precision == "auto" and repays and device.type in ("cuda", "cpu"):

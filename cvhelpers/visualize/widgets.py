@@ -64,9 +64,9 @@ def explore_augmentation(augment_factory: Callable[[float], nn.Module], image: T
     """
 
     def augmented(strength: float, count: int) -> Tensor:
-        with torch.random.fork_rng(devices=[image.device] if image.is_cuda else []):
+        with torch.random.fork_rng(devices=[]):  # on the CPU: its random state can be put back
             torch.manual_seed(0)
-            return augment_factory(strength).train()(image[None].repeat(count, 1, 1, 1))
+            return augment_factory(strength).train()(image.cpu()[None].repeat(count, 1, 1, 1))
 
     steps = (0.2, 0.5, 1.0)
     still, _ = image_grid(
