@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cvhelpers import runtime
 from cvhelpers.manifest import repository_root
+from cvhelpers.places import data_dir, user_cache, writable
 
 _GIGABYTE = 1e9
 _LITTLE = 5  # GB of disk or memory below which work gets stuck
@@ -52,16 +53,23 @@ def _software() -> Iterator[Finding]:
 def _room() -> Iterator[Finding]:
     import psutil
 
-    from cvhelpers.data.store import data_dir
-
     free = psutil.virtual_memory().available / _GIGABYTE
     mend = "close other programs, or use profile quick" if free < _LITTLE else ""
     yield "memory", f"{free:.1f} GB free; {os.cpu_count()} processors", mend
-    for about, folder in (("data", data_dir()), ("runs", repository_root() / "runs")):
-        there = next(one for one in (folder, *folder.parents) if one.exists())
+    shared = data_dir()
+    places = [
+        ("data", shared, "downloads need one: CVHELPERS_DATA_DIR moves it"),
+        ("decoded", shared / "sample", "images are decoded, samples drawn, into the next folder"),
+        ("own cache", user_cache(), "CVHELPERS_CACHE_DIR moves it"),
+        ("runs", repository_root() / "runs", "runs are kept beside the notebook instead"),
+    ]
+    for about, folder, otherwise in places:
+        there = next(one for one in (folder, *folder.parents) if os.path.exists(one))
         free = shutil.disk_usage(there).free / _GIGABYTE
-        mend = "make room; CVHELPERS_DATA_DIR moves the data" if free < _LITTLE else ""
-        yield about, f"{folder}: {free:.0f} GB free", mend
+        can = "writable" if writable(folder) else "read-only"
+        mend = otherwise if can == "read-only" else ""
+        mend = "make room; CVHELPERS_DATA_DIR moves the data" if free < _LITTLE else mend
+        yield about, f"{folder}: {can}, {free:.0f} GB free", mend
     for name in sorted(name for name in os.environ if name.startswith(("CVHELPERS_", "TORCH_"))):
         yield "set", f"{name}={os.environ[name]}", ""
 
@@ -71,7 +79,7 @@ def _data() -> Iterator[Finding]:
     from cvhelpers.data.cli import state
 
     for entry in CATALOG.values():
-        here = entry.present()
+        here = entry.present() and not entry.stranger()
         mend = (
             "" if here else f"python -m cvhelpers data {entry.name}; without it: synthetic images"
         )

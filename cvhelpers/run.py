@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cvhelpers import data, manifest, runtime, visualize
+from cvhelpers.places import runs_dir, writable
 from cvhelpers.results import FILE_NAME, atomic_write, read_results, write_results
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def start_run(
     visualize.use_style()
     run.save()
     print(run.status())
+    if "CVHELPERS_RUN_DIR" not in os.environ and not writable(manifest.repository_root()):
+        print(f"this run is kept in {run.folder}: the course's own folder may only be read")
     for name, kind in run.kinds().items():
         if kind != "real":
             print(f"{_BANNERS[kind]} ({name}: {run.provenance[name]['note']})")
@@ -195,17 +198,43 @@ class Run:
         return None if path is None else pd.read_csv(path)
 
     def _made_alike(self, section: str, file: str) -> Path | None:
-        folder = _runs_folder() / section
-        if not (folder / file).exists() or not (folder / FILE_NAME).exists():
+        """A file that a section left: in this run, or, for work by hand, in the newest like it."""
+        places = self._places_of(section, file)
+        if not places:
             print(f"{section} left no {Path(file).name} in runs/{_runs_folder().name}")
-            return None
-        made = read_results(folder)
-        kinds = {key: entry["kind"] for key, entry in made["provenance"].items()}
-        if (made["profile"], kinds) != (self.profile, self.kinds()):
-            print(f"{section} was run in profile {made['profile']} on {kinds}: not used here")
-            return None
-        print(f"using {Path(file).name} of {section}, {made['started']}")
-        return folder / file
+        for name, folder in places:
+            made = read_results(folder)
+            kinds = {key: entry["kind"] for key, entry in made["provenance"].items()}
+            if (made["profile"], kinds) == (self.profile, self.kinds()):
+                print(f"using {Path(file).name} of {section}, {made['started']}, from run {name}")
+                return folder / file
+            print(
+                f"{section} was run in profile {made['profile']} on {kinds}: not used here "
+                f"(run {name})"
+            )
+        return None
+
+    def _places_of(self, section: str, file: str) -> list[tuple[str, Path]]:
+        """Runs, by name and folder, in which a section left results and this file.
+
+        This run comes first, then the newest. A headless run looks into nothing but itself, so
+        that what it gives does not depend on what was run before.
+        """
+        mine = _runs_folder()
+        runs = {mine.resolve(): 0.0}
+        if not runtime.is_headless():
+            for root in {mine.parent, manifest.repository_root() / "runs"}:
+                for folder in root.glob("*/") if root.is_dir() else ():
+                    results = folder / section / FILE_NAME
+                    if results.is_file():
+                        runs.setdefault(folder.resolve(), -results.stat().st_mtime)
+        found = [(run.name, run / section) for run in sorted(runs, key=lambda run: runs[run])]
+        found.sort(key=lambda place: place[1] != mine.resolve() / section)
+        return [
+            (name, folder)
+            for name, folder in found
+            if (folder / file).exists() and (folder / FILE_NAME).exists()
+        ]
 
     def summary(self) -> pd.DataFrame:
         """Return the recorded metrics beside the manifest's targets and the assignment's points.
@@ -239,4 +268,4 @@ def _runs_folder() -> Path:
     """Return `runs/<name>`: the launcher names it; work by hand goes to `runs/lab`."""
     if folder := os.environ.get("CVHELPERS_RUN_DIR"):
         return Path(folder)
-    return manifest.repository_root() / "runs" / "lab"
+    return runs_dir() / "lab"

@@ -91,7 +91,8 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return f"Apple GPU ({platform.machine()})"
-    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    return f"CPU ({platform.machine()}, {threads} thread{'s' * (threads > 1)})"
 
 
 def seed_everything(seed: int, *, deterministic: bool = False) -> None:
@@ -121,15 +122,18 @@ def in_colab() -> bool:
     return "google.colab" in sys.modules
 
 
+def is_headless() -> bool:
+    """Say whether nobody is there: the launcher and the tests set `CVHELPERS_HEADLESS=1`."""
+    return os.environ.get("CVHELPERS_HEADLESS") == "1"
+
+
 def has_front_end() -> bool:
     """Say whether somebody watches: a live notebook, or a terminal.
 
-    False in headless runs (the launcher and the tests set `CVHELPERS_HEADLESS=1`): there a
-    progress bar would print thousands of lines, and a widget could not be moved.
+    False in headless runs: there a progress bar would print thousands of lines, and a widget could
+    not be moved.
     """
-    if os.environ.get("CVHELPERS_HEADLESS") == "1":
-        return False
-    return "ipykernel" in sys.modules or sys.stderr.isatty()
+    return not is_headless() and ("ipykernel" in sys.modules or sys.stderr.isatty())
 
 
 def library_versions() -> dict[str, str]:

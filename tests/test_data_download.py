@@ -203,7 +203,9 @@ def test_data_that_lies_there_is_not_fetched_again(server):
 def test_a_folder_with_other_contents_is_not_touched(server):
     (server.data / "fake").mkdir(parents=True)
     (server.data / "fake" / "thesis.txt").write_text("mine")
-    with pytest.raises(ValueError, match="exists but does not hold Fake pictures; move it away"):
+    with pytest.raises(
+        ValueError, match="exists but does not hold Fake pictures that you may read; move it away"
+    ):
         download(fake_data.fake(serve(server, "good.tar.gz", GOOD)))
     assert (server.data / "fake" / "thesis.txt").read_text() == "mine"
     assert server.seen == []

@@ -156,3 +156,45 @@ def test_torchvision_reads_the_sample_alike(drawn):
     assert [label for _, label in theirs] == ours.labels.tolist()
     image = np.asarray(theirs[5][0].resize((32, 32), Image.Resampling.BILINEAR))
     assert np.array_equal(image.transpose(2, 0, 1), ours.images[5].numpy())
+
+
+def test_a_csv_with_a_byte_order_mark_is_read(official):
+    before = data.load("gtsrb").fingerprint()
+    for path in official.rglob("*.csv"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert data.load("gtsrb").fingerprint() == before
+
+
+def test_a_csv_with_commas_is_named_as_such(official):
+    path = official / gtsrb.TEST_LABELS
+    path.write_text(path.read_text().replace(";", ","))
+    with pytest.raises(ValueError, match=r"GT-final_test.csv is separated by commas, the official"):
+        data.load("gtsrb")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Train.csv", "gtsrb holds a re-packaging.*Move it away and run `python -m cvhelpers data"),
+        ("GTSRB/Training/00000/GT-00000.csv", "torchvision's split `train`: 26,640 of the 39,209"),
+        ("images/1.png", "gtsrb holds images, but not GTSRB/Final_Training.*data/README.md"),
+    ],
+)
+@pytest.mark.parametrize("half", [True, False])
+def test_another_packaging_is_named_for_what_it_is(tmp_path, monkeypatch, name, message, half):
+    monkeypatch.setenv("CVHELPERS_DATA_DIR", str(tmp_path))
+    path = tmp_path / "gtsrb" / name
+    path.parent.mkdir(parents=True)
+    path.touch()
+    if half and name.startswith("GTSRB"):  # torchvision lays the labels of the test set beside it
+        (tmp_path / "gtsrb" / gtsrb.TEST_LABELS).touch()
+    with pytest.raises(ValueError, match=message):
+        data.load("gtsrb")
+    assert data.load("gtsrb", source="sample").provenance.kind == "sample"
+
+
+def test_what_a_file_manager_leaves_is_no_other_packaging(tmp_path, monkeypatch):
+    monkeypatch.setenv("CVHELPERS_DATA_DIR", str(tmp_path))
+    (tmp_path / "gtsrb").mkdir()
+    (tmp_path / "gtsrb" / ".DS_Store").touch()
+    assert data.provenance_of("gtsrb").kind == "sample"

@@ -290,7 +290,7 @@ def test_a_new_reader_version_decodes_again(entry, folder, monkeypatch):
 def test_a_built_cache_needs_no_lock(tmp_path, monkeypatch):
     # A shared folder may be read-only for all but the one who filled it.
     cached_arrays(tmp_path, "4px-k", lambda: {"a": np.ones(2)})
-    monkeypatch.setattr("cvhelpers.data.cache.FileLock", None)
+    monkeypatch.setattr("cvhelpers.data.cache.shared_lock", None)
     assert cached_arrays(tmp_path, "4px-k", dict)["a"].tolist() == [1, 1]
 
 

@@ -65,7 +65,7 @@ def test_little_room_is_said(
     assert doctor.main() == 0
     told = capsys.readouterr().out
     assert "-> close other programs" in told
-    assert told.count("-> make room") == 2
+    assert told.count("-> make room") == 4
 
 
 def test_jupyterlab_may_be_absent(

@@ -361,7 +361,7 @@ def test_what_another_section_made_in_the_same_way_is_used(
     capsys.readouterr()
     assert run.find_checkpoint(LIONS, "net") == lions.checkpoint("net")
     started = stored(lions)["started"]
-    assert capsys.readouterr().out == f"using net.pt of 1_zoo/1_lions, {started}\n"
+    assert capsys.readouterr().out == f"using net.pt of 1_zoo/1_lions, {started}, from run runs\n"
     table = run.find_table(LIONS, "steps")
     assert table is not None
     assert table.to_dict("list") == {"value": [0.5]}
@@ -388,7 +388,29 @@ def test_what_was_made_in_another_profile_or_of_other_data_is_not_used(
     assert run.find_table(LIONS, "steps") is None
     for message in capsys.readouterr().out.splitlines():
         assert message.startswith(f"1_zoo/1_lions was run in profile {made.profile} on {{'")
-        assert message.endswith(": not used here")
+        assert message.endswith(": not used here (run runs)")
+
+
+def test_work_by_hand_finds_what_the_newest_run_like_it_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make lab` after `make run-all`: runs/quick and runs/lab; a headless run sees only itself."""
+    made = {}
+    for age, name in enumerate(("newest", "older", "full")):
+        monkeypatch.setenv("CVHELPERS_RUN_DIR", str(tmp_path / "all" / name))
+        made[name] = leave(LIONS, profile="quick" if name == "full" else "smoke")
+        when = 1_700_000_000 - 100 * age + 1000 * (name == "full")
+        os.utime(made[name].folder / "results.json", (when, when))
+    monkeypatch.setenv("CVHELPERS_RUN_DIR", str(tmp_path / "all" / "lab"))
+    run = start(TIGERS)
+    assert run.find_checkpoint(LIONS, "net") is None
+    monkeypatch.setenv("CVHELPERS_HEADLESS", "0")
+    capsys.readouterr()
+    assert run.find_checkpoint(LIONS, "net") == made["newest"].checkpoint("net")
+    assert "from run newest" in capsys.readouterr().out
+    assert run.find_table(LIONS, "steps") is not None
+    mine = leave(LIONS)
+    assert run.find_checkpoint(LIONS, "net") == mine.checkpoint("net")  # this run's come first
 
 
 def test_a_checkpoint_that_nothing_is_known_of_is_not_used(

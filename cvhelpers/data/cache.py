@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+
+from cvhelpers.places import OWN_CACHE, own, shared_lock, tell, writable
 
 Arrays = dict[str, np.ndarray]
 
@@ -18,31 +20,42 @@ def cached_arrays(folder: Path, key: str, build: Callable[[], Arrays]) -> Arrays
 
     Mapped copy-on-write: processes share the pages and nobody can change the files. A broken cache
     is built again; parallel processes wait for the one that builds. Keys with the same first part
-    (before "-") are stale by then and go.
+    (before "-") are stale by then and go. Where the folder may only be read, or holds what another
+    user keeps private, the user's own cache takes its place.
     """
-    place = folder / ".cache" / key
-    found = _open(place)
-    if found is None:
-        place.parent.mkdir(exist_ok=True)
-        with FileLock(place.with_name(f"{key}.lock")):
-            found = _open(place)  # another process may have built it meanwhile
-            if found is None:
-                _write(place, build())
-                found = _open(place)
-    assert found is not None, f"unreadable right after writing: {place}"
-    return found
+    shared, private = folder / ".cache", own(folder)
+    for parent in (shared, private):
+        if (found := _open(parent / key)) is not None:
+            return found
+    arrays: Arrays | None = None
+    for parent in (shared, private):
+        if not writable(parent):
+            continue
+        with shared_lock(parent / f"{key}.lock"):
+            if (found := _open(parent / key)) is not None:
+                return found  # another process has built it meanwhile
+            arrays = build() if arrays is None else arrays
+            if _write(parent / key, arrays) and (found := _open(parent / key)) is not None:
+                if parent == private:
+                    tell(f"{folder.name}: decoded images are kept", parent)
+                return found
+    raise ValueError(f"neither {shared} nor {private} may be written; {OWN_CACHE}")
 
 
-def _write(place: Path, arrays: Arrays) -> None:
+def _write(place: Path, arrays: Arrays) -> bool:
+    """Write the arrays, named once whole; False where another user's files are in the way."""
     for old in place.parent.glob(f"{place.name.split('-')[0]}-*"):
         if old.is_dir():
-            shutil.rmtree(old)
-    scratch = place.with_name(f"{place.name}.partial")
+            shutil.rmtree(old, ignore_errors=True)
+    if os.path.lexists(place):
+        return False
+    scratch = place.with_name(f"{place.name}.{os.getpid()}.partial")
     scratch.mkdir()
     for name, array in arrays.items():
         np.save(scratch / f"{name}.npy", array, allow_pickle=False)
     (scratch / "index.json").write_text(json.dumps(list(arrays)))
     scratch.rename(place)
+    return True
 
 
 def _open(place: Path) -> Arrays | None:

@@ -39,7 +39,9 @@ def _unpack(scratch: Path) -> Path:
         extract(inner, scratch)
     keep = scratch / "keep"
     keep.mkdir()
-    next(path for path in scratch.rglob(IMAGES) if path.is_dir()).rename(keep / IMAGES)
+    next(
+        path for path in scratch.rglob(IMAGES) if path.is_dir() and "__MACOSX" not in path.parts
+    ).rename(keep / IMAGES)
     return keep
 
 
@@ -81,7 +83,7 @@ CALTECH101 = DataSet(
     image_size=64,
     classes=len(CLASSES),
     files={IMAGES: ""},
-    version=1,
+    version=2,
     unpack=_unpack,
     write_sample=write_sample,
     read=read,

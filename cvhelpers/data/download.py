@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import pooch
 
-from cvhelpers.data.store import DataSet, data_dir, fingerprint, lock
+from cvhelpers.data.store import DataSet, fingerprint, lock
+from cvhelpers.places import data_dir, writable
 
 TIMEOUT = 30  # seconds without an answer until the next mirror is tried
 
@@ -28,8 +30,15 @@ def download(entry: DataSet) -> Path:
     with lock(f"download-{entry.name}"):
         if entry.present():  # also where a parallel process was here first
             return target
-        if target.exists():
-            raise ValueError(f"{target} exists but does not hold {entry.title}; move it away")
+        if os.path.lexists(target):
+            raise ValueError(
+                f"{target} exists but does not hold {entry.title} that you may read; move it away"
+            )
+        if not writable(data_dir()):
+            raise ValueError(
+                f"{data_dir()} may not be written; set CVHELPERS_DATA_DIR to a folder of your own, "
+                "or ask its owner to run this command"
+            )
         fetched = [_fetch(entry, mirrors) for mirrors in entry.archives]
         shutil.rmtree(scratch, ignore_errors=True)  # left by a killed process
         try:

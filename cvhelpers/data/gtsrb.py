@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from cvhelpers.data import shapes
+from cvhelpers.data.pictures import read_picture
 from cvhelpers.data.store import DataSet
 from cvhelpers.data.stratify import stratified
 
@@ -60,8 +61,10 @@ def _rows(path: Path) -> list[Row]:
     """The rows of one of the official csv files."""
     if not path.exists():
         raise ValueError(f"{path} is missing; {MEND}")
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # with a byte order mark or without
         rows = list(csv.DictReader(file, delimiter=";"))
+    if rows and len(rows[0]) == 1 and "," in next(iter(rows[0])):
+        raise ValueError(f"{path} is separated by commas, the official file by semicolons; {MEND}")
     lacking = [name for name in COLUMNS if not rows or rows[0].get(name) is None]
     if lacking:
         raise ValueError(f"{path} lacks {', '.join(lacking)} or has no rows; {MEND}")
@@ -73,11 +76,11 @@ def _decode(rows: list[tuple[Path, Row]], size: int, crop: bool) -> tuple[np.nda
         place, row = place_and_row
         file = place / row["Filename"]
         try:
-            with Image.open(file) as image:
-                whole = image.crop(_region(image, row)) if crop else image
-                squeezed = whole.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"broken image {file} ({error}); {MEND}") from error
+            image = read_picture(file)
+        except ValueError as error:
+            raise ValueError(f"{error}; {MEND}") from error
+        whole = image.crop(_region(image, row)) if crop else image
+        squeezed = whole.resize((size, size), Image.Resampling.BILINEAR)
         return np.asarray(squeezed).transpose(2, 0, 1)
 
     labels = np.array([int(row["ClassId"]) for _, row in rows], dtype=np.int64)
@@ -164,8 +167,12 @@ GTSRB = DataSet(
     image_size=SIZE,
     classes=len(CLASSES),
     files={TRAINING: "", TEST_LABELS: ""},
-    version=1,
+    version=2,
     unpack=lambda scratch: scratch,
     write_sample=write_sample,
     read=read,
+    look_alikes={
+        "Train.csv": "a re-packaging (Train/, Test/, Train.csv with commas), not the official set",
+        "GTSRB/Training": "torchvision's split `train`: 26,640 of the 39,209 training images",
+    },
 )

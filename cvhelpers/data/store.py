@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
+from cvhelpers.places import allowed, data_dir, shared_lock
 from cvhelpers.results import KINDS
 
 
@@ -37,7 +38,8 @@ class DataSet:
 
     `archives`: for each archive its mirrors in order, (address, md5). `files`: what tells that the
     set is there, with the md5 of each file, or "" where none is published. `version` counts changes
-    of `write_sample` and `read`.
+    of `write_sample` and `read`. `look_alikes`: files of another packaging of the set, and what
+    that is.
 
     unpack(scratch): arrange the archives extracted into `scratch`; returns the folder to keep.
     write_sample(folder): write the synthetic sample in the official layout.
@@ -62,29 +64,37 @@ class DataSet:
     unpack: Callable[[Path], Path]
     write_sample: Callable[[Path], None]
     read: Callable[..., dict[str, np.ndarray]]
+    look_alikes: dict[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
         return data_dir() / self.folder
 
     def present(self) -> bool:
-        """Does it lie in the data folder, even if damaged?"""
-        return any((self.path / name).exists() for name in self.files)
+        """Does it lie in the data folder, even if damaged? What one may not read does not."""
+        return any(allowed(self.path / name, os.R_OK) for name in self.files)
 
+    def stranger(self) -> str:
+        """What lies in the data set's folder instead of it, or beside a part of it; "" if nothing.
 
-def data_dir() -> Path:
-    """The data folder: CVHELPERS_DATA_DIR, else `data` in the checkout or the working folder."""
-    if chosen := os.environ.get("CVHELPERS_DATA_DIR"):
-        return Path(chosen).expanduser().resolve()
-    checkout = Path(__file__).resolve().parents[2]
-    return (checkout if (checkout / "pyproject.toml").exists() else Path.cwd()) / "data"
+        Found out by names alone; files that begin with a dot, and `provenance.json`, say nothing.
+        """
+        if all(allowed(self.path / name, os.R_OK) for name in self.files):
+            return ""
+        for name, what in self.look_alikes.items():
+            if os.path.exists(self.path / name):
+                return what
+        if self.present() or not allowed(self.path, os.R_OK | os.X_OK):
+            return ""
+        names = sorted(os.listdir(self.path)) if self.path.is_dir() else []
+        found = [name for name in names if name[0] != "." and name != "provenance.json"]
+        needed = ", ".join(self.files)
+        return f"{', '.join(found[:3])}, but not {needed}" if found else ""
 
 
 def lock(name: str) -> FileLock:
-    """A lock in the data folder that parallel runs share."""
-    folder = data_dir() / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"{name}.lock")
+    """A lock in the data folder that parallel runs share; the user's own where that is no use."""
+    return shared_lock(data_dir() / ".locks" / f"{name}.lock")
 
 
 def read_provenance(entry: DataSet, folder: Path) -> Provenance:
@@ -112,7 +122,8 @@ def fingerprint(folder: Path, *, times: bool = True) -> str:
     digest = hashlib.sha256()
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))  # no caches
-        for name in sorted(set(files) - {"provenance.json"}):
+        own = {"provenance.json", *(name for name in files if name.startswith("."))}
+        for name in sorted(set(files) - own):  # nor what a file manager leaves (.DS_Store)
             path = os.path.join(where, name)
             stat = os.stat(path)
             date = stat.st_mtime_ns if times else ""

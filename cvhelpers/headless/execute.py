@@ -22,6 +22,7 @@ from cvhelpers import results as result_files
 from cvhelpers.headless.kernel import RunFailed, execute_notebook
 from cvhelpers.headless.parameters import read_notebook, resolve
 from cvhelpers.manifest import Section
+from cvhelpers.places import runs_dir
 
 FAILURE = "cvhelpers_failure"  # metadata key of a failed notebook: why it failed
 _ENVIRONMENT = {
@@ -81,11 +82,11 @@ def notebook_files(folder: Path) -> tuple[Path, Path, Path]:
 
 
 def run_folder(name: str | None, profile: str = "auto") -> Path:
-    """Return `runs/<name>` of this checkout; without a name, the resolved profile gives it."""
+    """Return `runs/<name>` (see `runs_dir`); without a name, the resolved profile gives it."""
     name = name or runtime.resolve_profile(profile)
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise ValueError(f"name {name!r}: letters, digits and - _ . + only; it names a folder")
-    return manifest.repository_root().resolve() / "runs" / name
+    return runs_dir() / name
 
 
 @contextmanager
