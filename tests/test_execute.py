@@ -76,6 +76,18 @@ def test_an_error_in_a_cell(course: Any, capsys: pytest.CaptureFixture[str]) -> 
     assert "never" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("%nosuchmagic", r"In \[3\]: UsageError: Line magic function `%nosuchmagic` not found"),
+        ("%%nosuchmagic\n1", r"In \[3\]: UsageError: Cell magic `%%nosuchmagic` not found"),
+    ],
+)
+def test_a_bad_magic_says_what_was_printed(course: Any, cell: str, message: str) -> None:
+    course(cell, record())
+    _failed(message)
+
+
 def test_a_killed_kernel(course: Any) -> None:
     course("import os; os.kill(os.getpid(), 9)", record())
     _failed(r"killed \(signal 9\).*out of memory")

@@ -64,7 +64,7 @@ def execute_notebook(
             timeout_func=(lambda _: max(deadline - time.monotonic(), 0.01)) if timeout else None,
         )
     except papermill.PapermillExecutionError as error:
-        raise RunFailed(_cell_failure(error)) from error
+        raise RunFailed(_cell_failure(error, said=err.last)) from error
     except CellTimeoutError as error:
         mend = "allow more with --timeout SECONDS (0: no limit)"
         raise RunFailed(f"timeout: the notebook took longer than {timeout:g} s; {mend}") from error
@@ -80,9 +80,15 @@ def execute_notebook(
             raise RunFailed(f"stopped early: cell {number} called sys.exit, or was never executed")
 
 
-def _cell_failure(error: Any) -> str:
-    """Describe papermill's error: the cell, what it raised, the traceback's end."""
+def _cell_failure(error: Any, *, said: str) -> str:
+    """Describe papermill's error: the cell, what it raised, the traceback's end.
+
+    A usage error, such as of an unknown magic, raises nothing: `said`, the last line that the
+    notebook printed as an error, tells it.
+    """
     what = f"{error.ename}: {error.evalue}".splitlines()[0]
+    if not error.evalue:
+        what = said or f"{what} (it printed nothing)"
     if _MEMORY.search(what):
         place = "the GPU" if "cuda" in what.lower() else "this machine"
         mend = "close other programs, or lower the batch size or the profile"
@@ -110,13 +116,15 @@ class _Live:
     """Shows a kernel's output line by line as it comes, marked with a label."""
 
     def __init__(self, label: str, stream: TextIO) -> None:
-        self.label, self.stream, self.rest = label, stream, ""
+        self.label, self.stream, self.rest, self.last = label, stream, "", ""
 
     def write(self, text: str) -> None:
         *lines, self.rest = (self.rest + text).split("\n")
         for line in lines:
             # of a bar redrawn with carriage returns, the last state is enough
-            print(f"[{self.label}] {line.rstrip(chr(13)).split(chr(13))[-1]}", file=self.stream)
+            shown = line.rstrip("\r").split("\r")[-1]
+            self.last = shown.strip() or self.last
+            print(f"[{self.label}] {shown}", file=self.stream)
 
     def flush(self) -> None:
         self.stream.flush()
