@@ -17,19 +17,23 @@ LAUNCH ?=
 JOBS ?= 2
 BASE_PYTHON ?= python3
 PIP_ARGS ?=
+CONSTRAINTS ?=
 export ARGS
 
-# PYTHON=python uses the active environment; otherwise .venv is made first, once.
+# PYTHON=python uses the active environment; otherwise .venv is made first, once. A file of
+# constraints gets an environment of its own, and the warnings of old libraries are no errors there.
+VENV := .venv$(if $(CONSTRAINTS),-$(basename $(notdir $(CONSTRAINTS))))
 ifdef PYTHON
 READY :=
 else
-PYTHON := .venv/bin/python
-READY := .venv/.ready
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
 endif
+PYTEST := $(PYTHON) -m pytest $(if $(CONSTRAINTS),-W default)
 CV := $(PYTHON) -m cvhelpers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-all run report results template lab data test lint clean doctor sections
+.PHONY: help setup run-all run report results template lab data test test-twice lint clean doctor sections
 
 help:
 	@echo "make run-all    run every notebook that is not up to date, then write the report"
@@ -38,6 +42,7 @@ help:
 	@echo "make report     write runs/NAME/report.html again"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make data       download the data sets (DATA=\"caltech101 cifar10\": only these)"
+	@echo "make test-twice run every notebook with every cell doubled, in profile smoke"
 	@echo "make template   a notebook without solutions:"
 	@echo "                make template ASSIGNMENT=2_caltech101 STUDENT=\"Ada Lovelace\""
 	@echo "make results    copy a run's evidence to results/ and rewrite the README's table"
@@ -57,6 +62,8 @@ help:
 	@echo "           make -j32 run-all PROFILE=full LAUNCH=\"srun --gpus=1\""
 	@echo "  PYTHON   PYTHON=python uses the active environment instead of .venv"
 	@echo "  PIP_ARGS further arguments of pip, for setup"
+	@echo "  CONSTRAINTS  a file of versions, for an environment of its own:"
+	@echo "           make test CONSTRAINTS=constraints-oldest.txt"
 
 # --- environment ---------------------------------------------------------------------------------
 setup: $(READY)
@@ -64,16 +71,19 @@ setup: $(READY)
 
 # The empty file is written last: an interrupted installation does not count. torch and torchvision
 # come in one command with all the rest, because they must fit each other.
-.venv/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo "Python 3.10 or newer is needed, but $(BASE_PYTHON) is: $$($(BASE_PYTHON) --version 2>&1)"; \
 	  echo "Name another one, e.g. make BASE_PYTHON=python3.12 ..."; exit 1; }
-	@echo "Setting up .venv, once: PyTorch and Jupyter are downloaded and installed."
+	@echo "Setting up $(VENV), once: PyTorch and Jupyter are downloaded and installed."
 	@echo "This takes 2 to 10 minutes; interrupted, it starts again with the next command."
 	@rm -f $@
-	@$(BASE_PYTHON) -m venv .venv || { \
+	@$(BASE_PYTHON) -m venv $(VENV) || { \
 	  echo "No virtual environment; on Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
-	.venv/bin/python -m pip install --disable-pip-version-check $(PIP_ARGS) -e ".[lab,test]"
+	@$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off \
+	  $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) $(PIP_ARGS) -e ".[lab,test]" >$(VENV)/install.log 2>&1 || { \
+	  tail -n 40 $(VENV)/install.log; echo "The installation failed; all it said: $(VENV)/install.log"; \
+	  exit 1; }
 	@touch $@
 
 # --- running -------------------------------------------------------------------------------------
@@ -154,11 +164,14 @@ doctor: $(READY)
 # files in runs/test, which is emptied first: a checkpoint found there would spare them training.
 test: $(READY)
 	@rm -rf runs/test; status=0; export OMP_NUM_THREADS=1; \
-	$(PYTHON) -m pytest -n $(JOBS) tests || status=1; \
+	$(PYTEST) -n $(JOBS) tests || status=1; \
 	CVHELPERS_PROFILE=smoke CVHELPERS_SOURCE=sample CVHELPERS_HEADLESS=1 \
 	  CVHELPERS_RUN_DIR="$(CURDIR)/runs/test" \
-	  $(PYTHON) -m pytest -n $(JOBS) --nbmake notebooks || status=1; \
+	  $(PYTEST) -n $(JOBS) --nbmake notebooks || status=1; \
 	exit $$status
+
+test-twice: $(READY)
+	@OMP_NUM_THREADS=1 CVHELPERS_ALL_TWICE=1 $(PYTEST) -n $(JOBS) tests/test_notebooks_twice.py
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .

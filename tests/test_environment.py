@@ -34,6 +34,17 @@ def test_both_files_ask_for_the_same() -> None:
     assert conda_packages() == {**wanted, "pip": ""}
 
 
+def test_the_oldest_versions_are_the_lower_bounds() -> None:
+    """Each constraint begins with its bound: >=2.6 is tried as 2.6.0."""
+    lines = (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    oldest = dict(line.split("==") for line in lines if not line.startswith("#"))
+    asked = {item.name: item for item in WANTED if item.marker is None or "3.11" not in str(item)}
+    assert set(oldest) == {item.name for item in WANTED} - {"tomli"}
+    for name, version in oldest.items():
+        (bound,) = asked[name].specifier
+        assert f"{version}.".startswith(f"{bound.version}."), (name, version, str(bound))
+
+
 def test_everything_comes_from_conda_forge_and_the_package_from_this_folder() -> None:
     assert CONDA["channels"] == ["conda-forge"]
     nested = [entry for entry in CONDA["dependencies"] if not isinstance(entry, str)]

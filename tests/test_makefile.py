@@ -212,21 +212,46 @@ def test_an_interrupted_installation_does_not_count(tree: Path) -> None:
     fake.write_text(
         '#!/bin/sh\ncase "$*" in\n'
         "  *venv*) mkdir -p .venv/bin; cp fake-python .venv/bin/python;;\n"
-        "  *pip*) echo install >> log; test -e second || { touch second; exit 1; };;\n"
+        "  *pip*) echo install >> log; echo many lines\n"
+        "  test -e second || { touch second; exit 1; };;\n"
         "esac\n"
     )
     fake.chmod(0o755)
     setup = ("setup", "BASE_PYTHON=./fake-python")
-    assert _make(tree, *setup, python=False)[0] != 0
+    code, told = _make(tree, *setup, python=False)
+    assert code != 0
+    assert "many lines" in told, "the log of a failed installation is shown"
+    assert ".venv/install.log" in told
     code, told = _make(tree, *setup, python=False)
     assert code == 0
     assert "Setting up .venv, once" in told
+    assert "many lines" not in told
     code, told = _make(tree, *setup, python=False)
     assert (code, "Setting up" in told) == (0, False)
     later = (tree / ".venv/.ready").stat().st_mtime + 5
     os.utime(tree / "pyproject.toml", (later, later))
     _make(tree, *setup, python=False)
     assert (tree / "log").read_text().count("install") == 3
+
+
+def test_constraints_get_an_environment_of_their_own(tree: Path) -> None:
+    fake = tree / "fake-python"
+    fake.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        "  *-m\\ venv*) mkdir -p $3/bin; cp fake-python $3/bin/python;;\n"
+        '  *pip*) echo "$@" >> log;;\n'
+        '  *pytest*) echo "$@";;\n'
+        "esac\n"
+    )
+    fake.chmod(0o755)
+    (tree / "constraints-oldest.txt").write_text("torch==2.6.0\n")
+    options = ("BASE_PYTHON=./fake-python", "CONSTRAINTS=constraints-oldest.txt")
+    code, told = _make(tree, "test", *options, python=False)
+    assert code == 0
+    assert (tree / ".venv-constraints-oldest/.ready").exists()
+    assert not (tree / ".venv").exists()
+    assert "-c constraints-oldest.txt" in (tree / "log").read_text()
+    assert told.count("-m pytest -W default") == 2  # old libraries' warnings are no errors
 
 
 def test_the_order_of_sections_is_the_manifests() -> None:

@@ -1,9 +1,11 @@
 """One bar a training where somebody watches, one line an epoch where nobody does."""
 
+import functools
 from typing import Any
 
 import pytest
 from tiny import net, pictures, sgd
+from tqdm.notebook import tqdm as notebook_bar
 
 from cvhelpers.training import History, fit, progress
 from cvhelpers.training.progress import Progress
@@ -66,7 +68,8 @@ def test_with_a_front_end_there_is_one_bar(
         shown.show(ROW)
         assert not bars[0].closed
     (bar,) = bars
-    assert bar.options == {"total": 5, "initial": 0, "desc": "lenet", "unit": "epoch"}
+    wanted = {"total": 5, "initial": 0, "desc": "lenet", "unit": "epoch"}
+    assert bar.options == {**wanted, "bar_format": progress._FORMAT}
     assert (bar.text, bar.steps, bar.closed) == (TEXT, 2, True)
     assert capsys.readouterr().out == ""
 
@@ -120,3 +123,14 @@ def test_every_other_error_passes_and_the_bar_is_closed(bars: list[Bar]) -> None
     with pytest.raises(FloatingPointError, match="became nan"):
         broken()
     assert bars[0].closed
+
+
+def test_in_a_notebook_label_and_numbers_keep_their_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else JupyterLab breaks each of them over two lines."""
+    monkeypatch.setattr(progress, "has_front_end", lambda: True)
+    monkeypatch.setattr(progress, "tqdm", functools.partial(notebook_bar, display=False))
+    with Progress("ResNet-18, seed 0", 5, History()) as shown:
+        assert shown.bar is not None
+        label, stripe, numbers = shown.bar.container.children
+        assert (label.layout.flex, numbers.layout.flex) == ("none", "none")
+        assert stripe.layout.flex == "1 1 0"

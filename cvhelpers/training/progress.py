@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import contextlib
 from types import TracebackType
+from typing import Any
 
 from tqdm.auto import tqdm
 
 from cvhelpers.runtime import has_front_end
 from cvhelpers.training.history import History
+
+
+_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
+
+def _keep_in_one_line(bar: Any) -> None:
+    """In a notebook: label and numbers keep their width, the bar gets what is left of the line.
+
+    Where nothing is left the numbers stand below, in a line of their own.
+    """
+    if (container := getattr(bar, "container", None)) is not None:
+        label, stripe, numbers = container.children
+        label.layout.flex = numbers.layout.flex = "none"
+        stripe.layout.flex, stripe.layout.min_width = "1 1 0", "30px"
+        container.layout.flex_flow = "row wrap"
 
 
 class Progress(contextlib.AbstractContextManager["Progress"]):
@@ -22,7 +38,10 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
         elif history.rows:
             print(f"{label}: finished before, after epoch {len(history)}; nothing to train")
         if has_front_end() and not history.finished:
-            self.bar = tqdm(total=epochs, initial=len(history), desc=label, unit="epoch")
+            self.bar = tqdm(
+                total=epochs, initial=len(history), desc=label, unit="epoch", bar_format=_FORMAT
+            )
+            _keep_in_one_line(self.bar)
 
     def show(self, row: dict[str, float]) -> None:
         """Show one finished epoch."""
