@@ -37,6 +37,7 @@ _WRAPPERS: dict[type, tuple[str, ...]] = {
     functools.partial: ("func", "args", "keywords"),
     type(functools.cache(len)): ("__wrapped__",),
     MethodType: ("__func__", "__self__"),
+    BuiltinFunctionType: ("__self__", "__qualname__"),  # of an object in C: its state counts
 }
 _CODE = (FunctionType, *_WRAPPERS)
 _MARKERS = ("member_descriptor", "method_descriptor", "_tuplegetter")  # slots and the like

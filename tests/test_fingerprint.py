@@ -76,6 +76,7 @@ CHANGES = {
     "slots": ("class A:\n __slots__ = ('n',)\n def f(self): return 1\ndef train_one(): A()",
               "1", "2"),
     "an enum": ("class A(enum.Enum):\n ONE = 1\nX = A.ONE\ndef train_one(): X", "= 1", "= 2"),
+    "a method of a list": ("f = [1, 2].count\ndef train_one(): f(1)", "2]", "1]"),
     "a partial": ("f = functools.partial(max, 1)\ndef train_one(): f(3)", "1", "2"),
     "a cached function": ("@functools.cache\ndef f(): return 1\ndef train_one(): f()", "1", "2"),
     "a decorated function": ("@torch.no_grad()\ndef f(): return 1\ndef train_one(): f()", "1", "2"),
@@ -170,6 +171,10 @@ def test_a_change_that_does_not_matter_keeps_it(name: str, monkeypatch: pytest.M
         (
             "draw = np.random.default_rng(0).normal\ndef train_one(): return draw()",
             r"draw\[0\] is a",
+        ),
+        (
+            "import random\ndraw = random.Random(0).random\ndef train_one(): return draw()",
+            r"draw\[0\] is a random\.Random",
         ),
     ],
 )

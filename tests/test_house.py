@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,3 +108,20 @@ def test_starts_without_torch(room: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_tells_who_imports_whom() -> None:
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf-8")
+    told: dict[str, set[str]] = {}
+    for line in readme.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        rooms = re.findall(r"`(\w+)`", cells[1]) if len(cells) == 4 else []
+        if set(rooms) & set(FLOOR) and cells[3] != "any":
+            told |= {room: set(re.findall(r"`(\w+)`", cells[3])) for room in rooms}
+    found: dict[str, set[str]] = {room: set() for room in told}
+    for a, b in arrows():
+        room, other = a.split(".")[0], b.split(".")[0]
+        if room in told and room != other:
+            found[room].add(other)
+    assert told == found
+    assert set(told) == set(FLOOR) - {"doctor", "__main__"}

@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 from cvhelpers.runtime import has_front_end
 from cvhelpers.training.history import History
 
-
 _FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
