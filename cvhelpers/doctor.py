@@ -59,7 +59,7 @@ def _room() -> Iterator[Finding]:
     shared = data_dir()
     places = [
         ("data", shared, "downloads need one: CVHELPERS_DATA_DIR moves it"),
-        ("decoded", shared / "sample", "images are decoded, samples drawn, into the next folder"),
+        ("samples", shared / "sample", "they and decoded images go into the next folder"),
         ("own cache", user_cache(), "CVHELPERS_CACHE_DIR moves it"),
         ("runs", repository_root() / "runs", "runs are kept beside the notebook instead"),
     ]

@@ -30,6 +30,15 @@ def test_the_list_has_every_set_with_size_licence_and_state(tmp_path, capsys, en
     assert str(tmp_path) in lines["data"]
 
 
+def test_the_lists_columns_do_not_run_into_each_other(capsys):
+    assert cli.main([]) == 0
+    _, head, *rows = capsys.readouterr().out.splitlines()
+    begins = head.index("state")
+    for entry, row in zip(data.CATALOG.values(), rows, strict=False):
+        assert row[:begins].endswith("  "), row
+        assert f"  {entry.licence}  " in row
+
+
 def test_the_list_survives_a_broken_provenance(capsys, entry):
     entry.path.mkdir()
     fake_data.write(entry.path)

@@ -15,6 +15,7 @@ from somebody import open_folder, read_only, somebody_else
 from cvhelpers import data, doctor, places
 from cvhelpers.data import locate
 from cvhelpers.data.cache import cached_arrays
+from cvhelpers.models.weights import load_pretrained
 from cvhelpers.run import start_run
 
 
@@ -162,3 +163,12 @@ def test_the_users_cache_follows_the_system(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("CVHELPERS_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert "cvhelpers" in places.user_cache().parts
+
+
+def test_weights_for_a_read_only_folder_say_what_to_do(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(shared / "data"))
+    read_only(shared / "data")
+    with somebody_else(), pytest.raises(OSError, match="may not be written; set TORCH_HOME"):
+        load_pretrained("resnet18")

@@ -10,9 +10,10 @@ from textwrap import shorten
 
 import pooch
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
+
+from cvhelpers.places import shared_lock, writable
 
 TIMEOUT = 30  # seconds without an answer until a download is given up
 
@@ -101,10 +102,15 @@ def weights_entry(name: str) -> WeightsEnum:
 
 def _download(url: str, path: Path) -> None:
     """Fetch a file under its name only once it is whole; parallel processes fetch it once."""
+    if not writable(path.parent):
+        raise OSError(
+            f"{path.parent} may not be written; set TORCH_HOME to a folder of your own, or ask its "
+            f"owner to put {path.name} there"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")
     by_hand = f"fetch it elsewhere and put it into {path.parent}"
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with shared_lock(path.with_name(f".{path.name}.lock")):
         if path.exists():
             return
         try:
