@@ -220,21 +220,14 @@ class Run:
         This run comes first, then the newest. A headless run looks into nothing but itself, so
         that what it gives does not depend on what was run before.
         """
-        mine = _runs_folder()
-        runs = {mine.resolve(): 0.0}
+        mine = _runs_folder().resolve()
+        runs = {mine}
         if not runtime.is_headless():
-            for root in {mine.parent, manifest.repository_root() / "runs"}:
-                for folder in root.glob("*/") if root.is_dir() else ():
-                    results = folder / section / FILE_NAME
-                    if results.is_file():
-                        runs.setdefault(folder.resolve(), -results.stat().st_mtime)
-        found = [(run.name, run / section) for run in sorted(runs, key=lambda run: runs[run])]
-        found.sort(key=lambda place: place[1] != mine.resolve() / section)
-        return [
-            (name, folder)
-            for name, folder in found
-            if (folder / file).exists() and (folder / FILE_NAME).exists()
-        ]
+            for root in (mine.parent, manifest.repository_root().resolve() / "runs"):
+                runs |= {folder.resolve() for folder in root.glob("*/")}
+        there = [run for run in runs if (run / section / FILE_NAME).is_file()]
+        there.sort(key=lambda run: (run != mine, -(run / section / FILE_NAME).stat().st_mtime))
+        return [(run.name, run / section) for run in there if (run / section / file).exists()]
 
     def summary(self) -> pd.DataFrame:
         """Return the recorded metrics beside the manifest's targets and the assignment's points.

@@ -83,11 +83,17 @@ class Stream:
         yield from batches(pictures(12), 6)
 
 
+class Named(Stream):
+    """Batches of one's own, whose `labels` are anything but what the pack means by it."""
+
+    labels = ("red", "green", "blue")
+
+
 def test_any_iterable_of_batches_trains() -> None:
     images = pictures(12)
     loader = DataLoader(TensorDataset(images.images, images.labels), batch_size=6)
     results = []
-    for train in (batches(images, 6), tuple(batches(images, 6)), Stream(), loader):
+    for train in (batches(images, 6), tuple(batches(images, 6)), Stream(), Named(), loader):
         model = net()
         history = fit(model, train, train, epochs=2, optimizer=sgd(model))
         results.append((weights(model), history.column("val_loss")))

@@ -100,8 +100,9 @@ def fit(
             started = time.perf_counter()
             batches = batches_of(train, policy.device, batch_size, shuffle=True)
             row: dict[str, float] = {"epoch": len(history) + 1}
-            labels = getattr(train, "labels", None)
-            row |= _prefixed("train", train_epoch(model, batches, policy, labels=labels, **step))
+            row |= _prefixed(
+                "train", train_epoch(model, batches, policy, labels=_labels_of(train), **step)
+            )
             row |= _prefixed("val", evaluate(model, val))
             row["learning_rate"] = optimizer.param_groups[0]["lr"]
             row["seconds"] = time.perf_counter() - started
@@ -185,7 +186,8 @@ def evaluate(model: nn.Module, data: Data, *, batch_size: int = 512) -> dict[str
         for images, targets in batches_of(data, device, batch_size):
             logits = model(images).float()
             if not totals.samples:
-                check_labels(getattr(data, "labels", targets), logits)
+                labels = _labels_of(data)
+                check_labels(targets if labels is None else labels, logits)
             totals.add(F.cross_entropy(logits, targets), logits, targets)
     return totals.averages()
 
@@ -217,6 +219,12 @@ def _look_ahead(train: Data, batch_size: int, epochs: int) -> tuple[Tensor, int]
         )
     length = len(train) if isinstance(train, Sized) else 1
     return next(iter(train), (torch.empty(0),))[0], epochs * length
+
+
+def _labels_of(data: Data) -> Tensor | None:
+    """All labels, where the data hold them: `Images` and `FeatureBatches` do."""
+    labels = getattr(data, "labels", None)
+    return labels if isinstance(labels, Tensor) else None
 
 
 def _prefixed(prefix: str, values: dict[str, float]) -> dict[str, float]:
