@@ -66,7 +66,13 @@ def tree(tmp_path: Path) -> Path:
 
 def _make(tree: Path, *words: str, python: bool = True, **environment: str) -> tuple[int, str]:
     """Run make; return its exit code and all it printed."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "CVHELPERS_"))}
+    # What `make test` itself was told stands in the environment, too.
+    told = {"PYTHON", "CONSTRAINTS", "BASE_PYTHON", "PIP_ARGS", "JOBS", "ARGS"}
+    clean = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("MAKE", "MFLAGS", "CVHELPERS_")) and k not in told
+    }
     command = ["make", *words, *([f"PYTHON={sys.executable} -S"] if python else [])]
     done = subprocess.run(
         command,
