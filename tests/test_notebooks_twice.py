@@ -7,7 +7,7 @@ import copy
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,46 +62,62 @@ def test_a_parameter_keeps_its_name_and_value(section: str) -> None:
         assert "parameters" in tags or not again, f"{again} in: {ast.unparse(tree)[:80]}"
 
 
-def run_doubled(section: str, run_folder: Path) -> list[str]:
-    """Run every code cell twice in a row; what the second time changed of the recorded numbers."""
+def run_notebook(section: str, run_folder: Path, look: Callable[..., None] | None = None) -> None:
+    """Run it in profile smoke; with `look`, every code cell twice in a row, looking after each."""
     notebook = nbformat.read(NOTEBOOKS / f"{section}.ipynb", as_version=4)
-    doubled = []
+    cells = []
     for cell in notebook.cells:
-        doubled.append(cell)
-        if cell.cell_type == "code":
-            doubled.append(copy.deepcopy(cell))
-            doubled[-1].id = f"{cell.id}-again"[:64]
-    notebook.cells = doubled
-    before: dict[str, Any] = {}
-    changed: list[str] = []
-
-    def look(cell: Any, cell_index: int, execute_reply: Any) -> None:
-        results = run_folder / section / "results.json"
-        if not results.exists():
-            return
-        metrics = json.loads(results.read_text(encoding="utf-8"))["metrics"]
-        if cell.id.endswith("-again"):
-            for name, value in before.items():
-                now = metrics.get(name, {"value": math.nan})["value"]
-                if MEASURES_TIME not in name and not math.isclose(now, value, rel_tol=1e-6):
-                    changed.append(f"{name}: {value} then {now}, by {cell.source[:60]!r}")
-        before.clear()
-        before.update({name: entry["value"] for name, entry in metrics.items()})
-
+        cells.append(cell)
+        if look is not None and cell.cell_type == "code":
+            cells.append(copy.deepcopy(cell))
+            cells[-1].id = f"{cell.id}-again"[:64]
+    notebook.cells = cells
     place = {"metadata": {"path": str((NOTEBOOKS / section).parent)}}
     client = nbclient.NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources=place, on_cell_executed=look
     )
-    client.execute()
-    assert before, "nothing was recorded: the test would show nothing"
-    return changed
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CVHELPERS_PROFILE", "smoke")
+        environment.setenv("CVHELPERS_SOURCE", "sample")
+        environment.setenv("CVHELPERS_RUN_DIR", str(run_folder))
+        client.execute()
+
+
+def recorded(section: str, run_folder: Path) -> dict[str, float]:
+    """What a run has recorded up to now."""
+    results = run_folder / section / "results.json"
+    if not results.exists():
+        return {}
+    metrics = json.loads(results.read_text(encoding="utf-8"))["metrics"]
+    return {name: entry["value"] for name, entry in metrics.items()}
+
+
+def differences(before: dict[str, float], now: dict[str, float]) -> list[str]:
+    """Numbers that are gone or not what they were; those that measure time may differ."""
+    return [
+        f"{name}: {value} then {now.get(name)}"
+        for name, value in before.items()
+        if MEASURES_TIME not in name
+        and not math.isclose(now.get(name, math.nan), value, rel_tol=1e-6)
+    ]
 
 
 @pytest.mark.parametrize("section", RUN)
-def test_every_cell_can_be_run_twice(
-    section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CVHELPERS_PROFILE", "smoke")
-    monkeypatch.setenv("CVHELPERS_SOURCE", "sample")
-    monkeypatch.setenv("CVHELPERS_RUN_DIR", str(tmp_path / "runs"))
-    assert run_doubled(section, tmp_path / "runs") == []
+def test_every_cell_can_be_run_twice(section: str, tmp_path: Path) -> None:
+    """A second run neither changes what was recorded nor, unseen, what a later cell records."""
+    before: dict[str, float] = {}
+    changed: list[str] = []
+
+    def look(cell: Any, cell_index: int, execute_reply: Any) -> None:
+        now = recorded(section, tmp_path / "twice")
+        if cell.id.endswith("-again"):
+            changed.extend(f"{one}, by {cell.source[:60]!r}" for one in differences(before, now))
+        before.clear()
+        before.update(now)
+
+    run_notebook(section, tmp_path / "twice", look)
+    assert before, "nothing was recorded: the test would show nothing"
+    assert changed == []
+    run_notebook(section, tmp_path / "once")
+    once = recorded(section, tmp_path / "once")
+    assert differences(once, before) == [], "a cell that trains in place trains on, run again"
