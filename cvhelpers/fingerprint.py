@@ -226,7 +226,8 @@ def _version(module: str) -> str | None:
 def _library_name(value: Any) -> str | None:
     """`module.name version` of what a library offers under a name; None for anything else."""
     owner = getattr(value, "__self__", None)  # random.random: a method of an object in random
-    home = str(getattr(value, "__module__", None) or type(owner).__module__)
+    made_by = type(value if owner is None else owner)  # numpy 1's ufuncs name no module themselves
+    home = str(getattr(value, "__module__", None) or made_by.__module__)
     if isinstance(value, ModuleType):
         home = value.__name__
     name, version = getattr(value, "__name__", ""), _version(home)

@@ -55,6 +55,7 @@ CHANGES = {
     "a tensor's type": ("W = torch.zeros(2)\ndef train_one(): return W", "(2)", "(2).bool()"),
     "an array": ("W = np.array([1, 2])\ndef train_one(): return W", "2]", "3]"),
     "a library function": ("from torch import relu as f\ndef train_one(): f()", "relu", "tanh"),
+    "a library ufunc": ("from numpy import sin as f\ndef train_one(): f(1)", "sin", "cos"),
     "a library method": ("f = torch.Tensor.relu\ndef train_one(): return f", "relu", "tanh"),
     "a library class": ("act = nn.ReLU\ndef train_one(): return act()", "ReLU", "ELU"),
     "a method": ("class Net(nn.Module):\n def forward(s, x): return x + 1\n"
