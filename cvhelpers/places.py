@@ -10,6 +10,8 @@ import platformdirs
 from filelock import FileLock
 
 from cvhelpers.manifest import repository_root
+from cvhelpers.results import FILE_NAME
+from cvhelpers.runtime import is_headless
 
 OWN_CACHE = "set CVHELPERS_CACHE_DIR to a folder of your own"
 _told: set[Path] = set()  # folders that the user was told of
@@ -82,6 +84,34 @@ def runs_dir() -> Path:
         f"no run can be kept in {places[0]} or {places[1]}: neither may be written. Set "
         "CVHELPERS_RUN_DIR to a folder of your own, or work in one"
     )
+
+
+def this_run() -> Path:
+    """`runs/<name>`: CVHELPERS_RUN_DIR, as the launcher sets it; `runs/lab` for work by hand."""
+    if folder := os.environ.get("CVHELPERS_RUN_DIR"):
+        return Path(folder)
+    return runs_dir() / "lab"
+
+
+def in_checkout(folder: Path) -> bool:
+    """Whether `folder` lies in the course's checkout."""
+    return folder.resolve().is_relative_to(repository_root().resolve())
+
+
+def runs_with(section: str, file: str) -> list[tuple[str, Path]]:
+    """Runs in which a section left results and this file: the run's name, the section's folder.
+
+    This run comes first, then the newest. A headless run looks into nothing but itself, so that
+    what it gives does not depend on what was run before.
+    """
+    mine = this_run().resolve()
+    runs = {mine}
+    if not is_headless():
+        for root in (mine.parent, repository_root().resolve() / "runs"):
+            runs |= {folder.resolve() for folder in root.glob("*/")}
+    there = [run for run in runs if (run / section / FILE_NAME).is_file()]
+    there.sort(key=lambda run: (run != mine, -(run / section / FILE_NAME).stat().st_mtime))
+    return [(run.name, run / section) for run in there if (run / section / file).exists()]
 
 
 def _short(path: Path) -> str:

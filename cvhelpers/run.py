@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cvhelpers import data, manifest, runtime, visualize
-from cvhelpers.places import runs_dir, writable
-from cvhelpers.results import FILE_NAME, atomic_write, read_results, write_results
+from cvhelpers.places import in_checkout, runs_with, this_run
+from cvhelpers.results import atomic_write, read_results, write_results
 
 if TYPE_CHECKING:
     from cvhelpers.data.images import Splits
@@ -49,7 +49,7 @@ def start_run(
     visualize.use_style()
     run.save()
     print(run.status())
-    if "CVHELPERS_RUN_DIR" not in os.environ and not writable(manifest.repository_root()):
+    if "CVHELPERS_RUN_DIR" not in os.environ and not in_checkout(run.folder):
         print(f"this run is kept in {run.folder}: the course's own folder may only be read")
     for name, kind in run.kinds().items():
         if kind != "real":
@@ -86,7 +86,7 @@ class Run:
         self.source = runtime.resolve_source(source)
         self.seed = seed
         self.device = runtime.pick_device()
-        self.folder = _runs_folder() / section
+        self.folder = this_run() / section
         self.provenance = {
             name: vars(data.provenance_of(name, self.source, self.profile)) for name in data_sets
         }
@@ -199,9 +199,9 @@ class Run:
 
     def _made_alike(self, section: str, file: str) -> Path | None:
         """A file that a section left: in this run, or, for work by hand, in the newest like it."""
-        places = self._places_of(section, file)
+        places = runs_with(section, file)
         if not places:
-            print(f"{section} left no {Path(file).name} in runs/{_runs_folder().name}")
+            print(f"{section} left no {Path(file).name} in runs/{this_run().name}")
         for name, folder in places:
             made = read_results(folder)
             kinds = {key: entry["kind"] for key, entry in made["provenance"].items()}
@@ -213,21 +213,6 @@ class Run:
                 f"(run {name})"
             )
         return None
-
-    def _places_of(self, section: str, file: str) -> list[tuple[str, Path]]:
-        """Runs, by name and folder, in which a section left results and this file.
-
-        This run comes first, then the newest. A headless run looks into nothing but itself, so
-        that what it gives does not depend on what was run before.
-        """
-        mine = _runs_folder().resolve()
-        runs = {mine}
-        if not runtime.is_headless():
-            for root in (mine.parent, manifest.repository_root().resolve() / "runs"):
-                runs |= {folder.resolve() for folder in root.glob("*/")}
-        there = [run for run in runs if (run / section / FILE_NAME).is_file()]
-        there.sort(key=lambda run: (run != mine, -(run / section / FILE_NAME).stat().st_mtime))
-        return [(run.name, run / section) for run in there if (run / section / file).exists()]
 
     def summary(self) -> pd.DataFrame:
         """Return the recorded metrics beside the manifest's targets and the assignment's points.
@@ -255,10 +240,3 @@ class Run:
         """Write `results.json`; every method that records does it by itself."""
         self._results["seconds"] = round(time.perf_counter() - self._started, 1)
         write_results(self.folder, self._results)
-
-
-def _runs_folder() -> Path:
-    """Return `runs/<name>`: the launcher names it; work by hand goes to `runs/lab`."""
-    if folder := os.environ.get("CVHELPERS_RUN_DIR"):
-        return Path(folder)
-    return runs_dir() / "lab"

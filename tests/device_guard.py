@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-# Not implemented on mps in torch 2.6, the oldest admitted (there is no CPU fallback by default).
+# Draws that mps lacks in torch 2.6, the oldest admitted, and has no fallback for by default:
+# pytorch/pytorch#141287 asks for them; the gamma distribution came with 2.12.
 ABSENT_ON_MPS = {
     "aten::_standard_gamma",
     "aten::_sample_dirichlet",
-    "aten::histc",
-    "aten::linalg_lstsq",
-    "aten::_linalg_eigh",
+    "aten::poisson",
+    "aten::binomial",
 }
 # The host waits for the device: its value decides, a number is read, or a list is sent over.
 SYNCHRONISING = {
@@ -34,8 +34,8 @@ class DeviceGuard(TorchDispatchMode):
     """While it is active every operation, forward and backward, is held against the lists.
 
     What an Apple GPU cannot do is an error at once: float64, an operation it lacks, grid_sample
-    with another padding than zeros, adaptive pooling to sizes that do not divide. What makes the
-    host wait is collected in `waits`.
+    with another padding than zeros (border came with 2.13: pytorch/pytorch#125098), adaptive
+    pooling to sizes that do not divide. What makes the host wait is collected in `waits`.
     """
 
     def __init__(self) -> None:

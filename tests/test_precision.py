@@ -124,6 +124,7 @@ def test_the_probes_step_trains_in_its_precision() -> None:
 
 
 def test_models_and_images_are_laid_out_channels_last() -> None:
+    assert precision.layout_for(torch.device("mps")) == torch.contiguous_format
     model = net()
     policy = device_policy(model, IMAGES, precision="float32", steps=1)
     assert model[1].weight.is_contiguous(memory_format=torch.channels_last)

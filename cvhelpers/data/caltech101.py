@@ -39,9 +39,7 @@ def _unpack(scratch: Path) -> Path:
         extract(inner, scratch)
     keep = scratch / "keep"
     keep.mkdir()
-    next(
-        path for path in scratch.rglob(IMAGES) if path.is_dir() and "__MACOSX" not in path.parts
-    ).rename(keep / IMAGES)
+    next(path for path in scratch.rglob(IMAGES) if path.is_dir()).rename(keep / IMAGES)
     return keep
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from cvhelpers.data.pictures import read_picture
 
-OTHER_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
+PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
 
 
 def read_folders(
@@ -31,11 +31,13 @@ def read_folders(
         ValueError: a class folder missing or empty, an image that is broken or none; the message
             names it and the mend.
     """
-    files, skipped = [], []
+    files: list[Path] = []
+    skipped: Counter[str] = Counter()
     for name in classes:
         inside = [file for file in (folder / name).glob("*") if not file.name.startswith(".")]
         found = sorted((f for f in inside if f.suffix == ".jpg"), key=lambda file: file.name)
-        skipped += [file for file in inside if file.suffix.lower() in OTHER_ENDINGS]
+        others = [file.suffix for file in inside if file.suffix != ".jpg"]
+        skipped.update(suffix for suffix in others if suffix.lower() in PICTURES)
         if not found:
             what = "holds no .jpg" if (folder / name).is_dir() else "is missing"
             raise ValueError(
@@ -43,9 +45,8 @@ def read_folders(
                 f"run `python -m cvhelpers data {data_set}`"
             )
         files += found
-    skipped = [file for file in skipped if file.suffix != ".jpg"]
     if skipped:
-        endings = ", ".join(f"{n} {end}" for end, n in Counter(f.suffix for f in skipped).items())
+        endings = ", ".join(f"{count} {suffix}" for suffix, count in skipped.items())
         print(f"{folder}: skipped for their ending, {endings}; only .jpg is read", flush=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = np.stack(list(pool.map(lambda file: decode(file, size), files)))

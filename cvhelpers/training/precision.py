@@ -24,6 +24,14 @@ def _decision(model: str, parameters: int, shape: torch.Size, device: torch.devi
     return []
 
 
+def layout_for(device: torch.device) -> torch.memory_format:
+    """How images and filters lie in memory: channels last, but for Apple's GPUs (mps).
+
+    There the backward pass of batch normalisation fails on it (pytorch/pytorch#188371, of 2026).
+    """
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
 @dataclass(frozen=True)
 class Policy:
     """What the training step does for its device."""
@@ -38,12 +46,8 @@ class Policy:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def lay_out(self, images: Tensor) -> Tensor:
-        """Put a batch on the device; images `(B, C, H, W)` channels last, features as they are.
-
-        Not on an Apple GPU (mps): torch's convolutions there are made for the usual layout.
-        """
-        images_last = images.ndim == 4 and self.device.type != "mps"
-        layout = torch.channels_last if images_last else torch.preserve_format
+        """Put a batch on the device, images `(B, C, H, W)` as `layout_for` says."""
+        layout = layout_for(self.device) if images.ndim == 4 else torch.preserve_format
         return images.to(self.device, memory_format=layout)
 
 
@@ -66,8 +70,7 @@ def device_policy(model: nn.Module, images: Tensor, *, precision: str, steps: in
     device = next(model.parameters()).device
     if precision == "bfloat16" and device.type not in ("cuda", "cpu"):
         raise ValueError(f"bfloat16 is not for the device {device.type}; use float32, or auto")
-    if device.type != "mps":
-        model.to(memory_format=torch.channels_last)
+    model.to(memory_format=layout_for(device))
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     repays = steps >= 100 and not torch.are_deterministic_algorithms_enabled()
     if precision == "auto" and repays and device.type in ("cuda", "cpu"):
