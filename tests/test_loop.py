@@ -18,7 +18,15 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from cvhelpers.augment import MixUp, OneHot, RandomAffine
 from cvhelpers.data.images import Images
-from cvhelpers.training import EarlyStopping, evaluate, fit, one_cycle, predict
+from cvhelpers.models import Normalize
+from cvhelpers.training import (
+    EarlyStopping,
+    FeatureBatches,
+    evaluate,
+    fit,
+    one_cycle,
+    predict,
+)
 from cvhelpers.training.loop import train_epoch
 from cvhelpers.training.precision import Policy
 
@@ -152,6 +160,43 @@ def test_an_equal_seed_gives_equal_bits() -> None:
     assert torch.equal(first[0], again[0])
     assert first[1] == again[1]
     assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("as_features", [False, True])
+def test_an_equal_seed_gives_every_variant_the_same_order_in_every_epoch(
+    as_features: bool,
+) -> None:
+    """Other random numbers, of a wider net or of augmentation, do not touch the order."""
+    images = pictures(10)
+    inputs = images.images.flatten(1).float()
+    train: Any = FeatureBatches(inputs, images.labels, 4, shuffle=True) if as_features else images
+
+    def orders(seed: int, *, width: int = 3, dropout: float = 0.0, augment: Any = None) -> Any:
+        torch.manual_seed(seed)
+        layers = [nn.Linear(192, width), nn.Dropout(dropout), nn.Linear(width, 3)]
+        model = nn.Sequential(Normalize(), nn.Flatten(), *layers)
+        if as_features:
+            model = nn.Sequential(*layers)
+        seen: list[list[float]] = []
+
+        def watch(module: nn.Module, given: tuple[Tensor]) -> None:
+            if module.training:
+                seen.append(given[0].flatten(1).float().sum(1).tolist())
+
+        model.register_forward_pre_hook(watch)
+        options = {"epochs": 3, "batch_size": 4, "augment": augment}
+        fit(model, train, train, optimizer=sgd(model, 1e-6), **options)
+        return seen
+
+    class Draws(nn.Module):
+        def forward(self, batch: Tensor) -> Tensor:
+            torch.rand(5)
+            return batch
+
+    plain = orders(1)
+    assert orders(1, width=13, dropout=0.5) == orders(1, augment=Draws()) == plain
+    assert orders(2) != plain
+    assert plain[:3] != plain[3:6]
 
 
 # Means over uneven batches

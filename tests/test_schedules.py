@@ -80,12 +80,36 @@ def test_plateau_waits_and_then_multiplies() -> None:
     for loss in (1.0, 0.5, 0.6, 0.7, 0.8, 0.4):
         step_schedule(schedule, val_loss=loss)
         rates.append(optimizer.param_groups[0]["lr"])
-    assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1])
+    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1])
 
 
 def test_plateau_has_the_assignments_defaults() -> None:
     schedule = plateau(sgd(weight()))
-    assert (schedule.factor, schedule.patience, schedule.mode) == (0.2, 10, "min")
+    assert (schedule.factor, schedule.mode) == (0.2, "min")
+    for _ in range(1 + 9):
+        step_schedule(schedule, val_loss=1.0)
+    assert schedule.get_last_lr() == [0.05]
+    step_schedule(schedule, val_loss=1.0)  # the tenth epoch without a lower loss
+    assert schedule.get_last_lr() == pytest.approx([0.01])
+
+
+@pytest.mark.parametrize("patience", [1, 2, 5])
+def test_plateau_and_early_stopping_count_alike(patience: int) -> None:
+    losses = [1.0, 0.9, 0.95, 0.8, *[0.85] * 9]
+    schedule, stopping = plateau(sgd(weight(), 1.0), patience=patience), EarlyStopping(patience)
+    model = weight()
+    for epoch, loss in enumerate(losses, 1):
+        step_schedule(schedule, val_loss=loss)
+        stopped = stopping.should_stop({"epoch": epoch, "val_loss": loss}, model)
+        assert (schedule.get_last_lr()[0] < 1) == stopped
+        if stopped:
+            break
+    assert stopped
+
+
+def test_plateau_needs_an_epoch_to_wait() -> None:
+    with pytest.raises(ValueError, match="patience must be 1 epoch or more, not 0"):
+        plateau(sgd(weight()), patience=0)
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def load_weights(path: str | Path, model: nn.Module, *, dry_run: bool = False) -
     return content
 
 
-def _random_state() -> dict[str, Any]:
-    state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+def _random_state(order: torch.Generator) -> dict[str, Any]:
+    state: dict[str, Any] = {"cpu": torch.get_rng_state(), "order": order.get_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
     if torch.backends.mps.is_available():
@@ -96,8 +96,9 @@ def _random_state() -> dict[str, Any]:
     return state
 
 
-def _restore_random_state(state: dict[str, Any]) -> None:
+def _restore_random_state(state: dict[str, Any], order: torch.Generator) -> None:
     torch.set_rng_state(state["cpu"])
+    order.set_state(state["order"])
     if "cuda" in state and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all(state["cuda"])
     if "mps" in state and torch.backends.mps.is_available():
@@ -119,10 +120,12 @@ class TrainingCheckpoint:
 
     Args:
         path: the file, usually `run.checkpoint(name)`.
+        order: what draws the order of batches, saved and restored with torch's own states.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, order: torch.Generator) -> None:
         self.path = Path(path)
+        self.order = order
         self.settings: dict[str, str] = {}
         self.parts: dict[str, Any] = {}
 
@@ -164,7 +167,7 @@ class TrainingCheckpoint:
         model.load_state_dict(content["model"] if finished else content["last"])
         for name, part in self.parts.items():
             part.load_state_dict(content["parts"][name])
-        _restore_random_state(content["random"])
+        _restore_random_state(content["random"], self.order)
         return History(
             content["rows"],
             finished=finished,
@@ -182,7 +185,7 @@ class TrainingCheckpoint:
         content: dict[str, Any] = {"format": FORMAT, "class": type(model).__name__}
         content |= {"model": best, "last": model.state_dict(), "settings": self.settings}
         content["parts"] = {name: part.state_dict() for name, part in self.parts.items()}
-        _write(self.path, content | {"random": _random_state()} | vars(history))
+        _write(self.path, content | {"random": _random_state(self.order)} | vars(history))
 
 
 def _digest(*tensors: Tensor) -> str:

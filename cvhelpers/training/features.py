@@ -26,7 +26,8 @@ class FeatureBatches:
     """Features and labels as batches: data for `fit`, `evaluate` and `predict`.
 
     `features` is float32 (N, F), `labels` int64 (N,), on one device. Every iteration begins
-    anew; with `shuffle` (training) in a new order, drawn on the CPU as that of `Images` is.
+    anew; with `shuffle` (training) in a new order, drawn on the CPU as that of `Images` is:
+    `fit` draws it from its own generator.
     """
 
     features: Tensor
@@ -46,8 +47,15 @@ class FeatureBatches:
         return math.ceil(len(self.features) / self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.batches()
+
+    def batches(
+        self, *, generator: torch.Generator | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches (features, labels); `generator` draws the order, torch's default one if None."""
         count = len(self.features)
-        order = torch.randperm(count) if self.shuffle else torch.arange(count)
+        shuffled = self.shuffle
+        order = torch.randperm(count, generator=generator) if shuffled else torch.arange(count)
         for chosen in order.to(self.features.device).split(self.batch_size):
             yield self.features[chosen], self.labels[chosen]
 

@@ -50,6 +50,11 @@ def fit(
 ) -> History:
     """Train `model`, look at `val` after every epoch, and return the history.
 
+    The order of batches has a generator of its own, seeded with what `torch.manual_seed` (or
+    `seed_everything`) was last given. So trainings of one seed see their images in the same order
+    in every epoch, whatever net is initialised before or augmentation drawn between: variants
+    differ in what is compared alone.
+
     Args:
         model: takes raw batches `(B, C, H, W)` in 0..255, returns logits; on its device already.
         train: training images, or batches of your own.
@@ -85,11 +90,12 @@ def fit(
     each_batch = steps_each_batch(schedule, schedule_every)
     step: dict[str, Any] = {"optimizer": optimizer, "loss": loss, "augment": augment}
     step |= {"mix": mix, "penalty": penalty, "schedule": schedule if each_batch else None}
-    history, saved = History(), TrainingCheckpoint(checkpoint) if checkpoint else None
+    order = torch.Generator().manual_seed(torch.initial_seed())
+    history, saved = History(), TrainingCheckpoint(checkpoint, order) if checkpoint else None
     if saved:
         settings = {**step, "early stopping": early_stopping, "precision": precision}
         settings |= {"train": train, "val": val, "batch size": batch_size, "schedule": schedule}
-        settings |= {"schedule every": schedule_every, "code": train_epoch}
+        settings |= {"schedule every": schedule_every, "code": (train_epoch, batches_of)}
         history = saved.resume(model, settings, epochs=epochs)
     images, steps = _look_ahead(train, batch_size, epochs)
     precision = history.precision or precision
@@ -98,7 +104,7 @@ def fit(
     with Progress(label, epochs, history) as progress:
         while not history.finished:
             started = time.perf_counter()
-            batches = batches_of(train, policy.device, batch_size, shuffle=True)
+            batches = batches_of(train, policy.device, batch_size, shuffle=True, generator=order)
             row: dict[str, float] = {"epoch": len(history) + 1}
             row |= _prefixed(
                 "train", train_epoch(model, batches, policy, labels=_labels_of(train), **step)
@@ -193,18 +199,28 @@ def evaluate(model: nn.Module, data: Data, *, batch_size: int = 512) -> dict[str
 
 
 def batches_of(
-    data: Data, device: torch.device, batch_size: int, *, shuffle: bool = False
+    data: Data,
+    device: torch.device,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    generator: torch.Generator | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield `(images, targets)` on `device`, from `Images` or from batches of your own.
+
+    `generator`, on the CPU, draws the order of `Images` and `FeatureBatches`; batches of your own
+    keep theirs.
 
     When shuffling (training), a last batch of one single image is left out: batch normalisation
     cannot train on it, and the next epoch leaves out another one.
     """
     if isinstance(data, Images):
         lonely = shuffle and len(data) > batch_size and len(data) % batch_size == 1
-        yield from data.to(device).batches(batch_size, shuffle=shuffle, drop_last=lonely)
+        yield from data.to(device).batches(
+            batch_size, shuffle=shuffle, generator=generator, drop_last=lonely
+        )
     else:
-        for images, targets in data:
+        for images, targets in _drawn_by(data, generator):
             yield images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
 
 
@@ -218,7 +234,16 @@ def _look_ahead(train: Data, batch_size: int, epochs: int) -> tuple[Tensor, int]
             "give a list of batches, a DataLoader, or Images"
         )
     length = len(train) if isinstance(train, Sized) else 1
-    return next(iter(train), (torch.empty(0),))[0], epochs * length
+    spare = torch.Generator()  # looking ahead moves no other random number
+    return next(iter(_drawn_by(train, spare)), (torch.empty(0),))[0], epochs * length
+
+
+def _drawn_by(
+    data: Iterable[tuple[Tensor, Tensor]], generator: torch.Generator | None
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """`FeatureBatches` in an order drawn by `generator`; any other iterable as it is."""
+    cut = getattr(data, "batches", None)
+    return cut(generator=generator) if callable(cut) else data
 
 
 def _labels_of(data: Data) -> Tensor | None:

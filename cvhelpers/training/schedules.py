@@ -40,8 +40,19 @@ def one_cycle(
 
 
 def plateau(optimizer: Optimizer, *, factor: float = 0.2, patience: int = 10) -> ReduceLROnPlateau:
-    """Multiply the learning rate by `factor` after `patience` epochs without a lower val loss."""
-    return ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
+    """Multiply the learning rate by `factor` after `patience` epochs without a lower val loss.
+
+    `patience` means what it means in `EarlyStopping`, and in Keras: if epochs 2 to 11 have no
+    lower loss than epoch 1, the rate is lower from epoch 12 on. (torch's own patience is one
+    less: it allows so many epochs and acts at the next.) A loss counts as lower when it is so by
+    0.01 %, torch's default.
+
+    Raises:
+        ValueError: a patience below 1.
+    """
+    if patience < 1:
+        raise ValueError(f"patience must be 1 epoch or more, not {patience}")
+    return ReduceLROnPlateau(optimizer, factor=factor, patience=patience - 1)
 
 
 def steps_each_batch(schedule: LRScheduler | None, every: str = "auto") -> bool:

@@ -69,7 +69,6 @@ def through_backbone(
 ) -> tuple[History, float]:
     """The history and the seconds of the whole net's training."""
     seed_everything(SEED)
-    torch.randperm(len(train))  # `fit` looks at a first batch of features, which draws an order
     start = seconds(train.images.device)
     history = fit(model, train, val, **settings(model, epochs))
     return history, seconds(train.images.device) - start
