@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cvhelpers"
 # From the ground up; a room may import the floors below it, and of its own floor only without
 # going round in a circle.
 FLOORS = [
-    {"runtime", "results", "manifest", "fingerprint", "places", "augment"},
+    {"runtime", "results", "manifest", "evidence", "fingerprint", "places", "augment"},
     {"data", "models"},
     {"training", "experiments", "visualize", "headless"},
     {"run", "coursework", "doctor"},
@@ -98,7 +98,9 @@ def test_only_models_carry_augmentation() -> None:
     assert users - {"augment"} <= AUGMENT_IS_USED_BY
 
 
-@pytest.mark.parametrize("room", ["manifest", "headless", "coursework", "__main__", "results"])
+@pytest.mark.parametrize(
+    "room", ["manifest", "headless", "coursework", "__main__", "results", "evidence"]
+)
 def test_starts_without_torch(room: str) -> None:
     names = [name for name in modules() if name.split(".")[0] == room]
     slow = ("torch", "papermill", "nbformat", "pandas", "matplotlib")

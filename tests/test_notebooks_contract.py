@@ -14,7 +14,17 @@ from cvhelpers import manifest
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST = manifest.load(ROOT / "notebooks" / "course.toml")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*/[0-9]*.ipynb"))
-TAGS = {"setup", "parameters", "task", "solution", "check", "answer", "break-it", "results"}
+TAGS = {
+    "setup",
+    "parameters",
+    "task",
+    "solution",
+    "check",
+    "answer",
+    "break-it",
+    "results",
+    "evidence",
+}
 LONGEST_CELL = 26  # lines; fifteen is the aim, and a formatted class may need more
 
 

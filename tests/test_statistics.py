@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, wilcoxon
 
-from cvhelpers.experiments import compare
+from cvhelpers.experiments import compare, verdict
 
 
 def test_three_against_three_fully_apart() -> None:
@@ -133,3 +133,30 @@ def test_sentence_without_a_difference() -> None:
 def test_refusals(arguments: tuple, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compare(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "n", "word"),
+    [
+        (0.80, 0.70, 1000, "better"),  # two errors are sqrt(4 * 0.37 / 1000) = 0.038
+        (0.70, 0.80, 1000, "worse"),
+        (0.80, 0.79, 1000, "undecided"),
+        (0.80, 0.79, 1_000_000, "better"),
+        (0.800, 0.801, 1_000_000, "tied"),
+        (1.0, 1.0, 10, "tied"),  # without an error, both bounds are the difference
+        (0.5, 0.0, 3, "undecided"),
+    ],
+)
+def test_a_verdict_on_two_accuracies(a: float, b: float, n: int, word: str) -> None:
+    assert verdict(a, b, n=n) == word
+
+
+def test_a_margin_says_what_a_tie_is() -> None:
+    assert verdict(0.80, 0.79, n=10_000) == "undecided"  # -0.001 to 0.021
+    assert verdict(0.80, 0.79, n=10_000, margin=0.03) == "tied"
+
+
+@pytest.mark.parametrize(("a", "b", "n"), [(80.0, 0.7, 10), (0.8, -0.1, 10), (0.8, 0.7, 0)])
+def test_a_verdict_needs_fractions_and_images(a: float, b: float, n: int) -> None:
+    with pytest.raises(ValueError, match="give fractions and n >= 1"):
+        verdict(a, b, n=n)

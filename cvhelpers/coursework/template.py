@@ -75,8 +75,8 @@ def _student_cells(path: Path, *, seen: list[Any]) -> list[Any]:
     for number, cell in enumerate(read_notebook(path).cells, 1):
         own, lines = tags(cell), cell.source.strip().split("\n")
         code = cell.cell_type == "code"
-        if "setup" in own and cell.source in setups:
-            continue
+        if ("setup" in own and cell.source in setups) or "evidence" in own:
+            continue  # evidence answers the question
         if "parameters" in own and not first:
             # The first cell speaks for all: papermill knows only one. What is this section's stays.
             own = ["section-parameters"]

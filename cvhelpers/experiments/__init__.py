@@ -1,7 +1,7 @@
 """Experiments: many trainings compared. Repeated trials, exact statistics, several comparisons."""
 
 from cvhelpers.experiments.comparisons import bootstrap_interval, compare_all, holm
-from cvhelpers.experiments.statistics import Comparison, compare
+from cvhelpers.experiments.statistics import Comparison, compare, verdict
 from cvhelpers.experiments.trials import Trials, run_trials
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "compare_all",
     "holm",
     "run_trials",
+    "verdict",
 ]

@@ -121,6 +121,29 @@ def compare(
     )
 
 
+def verdict(a: float, b: float, *, n: int, margin: float = 0.01) -> str:
+    """Say how accuracy `a` stands to accuracy `b`, fractions measured on `n` images each.
+
+    By the interval of two standard errors around a - b, which is sqrt((a(1 - a) + b(1 - b)) / n):
+    wholly above 0 is "better", wholly below "worse", wholly within `margin` "tied", anything else
+    "undecided". The error is that of independent images; on the same ones the true one is
+    usually smaller, so this is careful. It knows the chance of which images were drawn, and
+    nothing of the chance of another seed: for that, repeat and `compare`.
+
+    Raises:
+        ValueError: an accuracy outside 0..1, or no images.
+    """
+    if not (0 <= a <= 1 and 0 <= b <= 1 and n >= 1):
+        raise ValueError(f"accuracies {a!r} and {b!r} of {n!r} images: give fractions and n >= 1")
+    error = 2 * math.sqrt((a * (1 - a) + b * (1 - b)) / n)
+    low, high = a - b - error, a - b + error
+    if low > 0:
+        return "better"
+    if high < 0:
+        return "worse"
+    return "tied" if -margin <= low and high <= margin else "undecided"
+
+
 def checked_values(name: str, values: Sequence[float]) -> np.ndarray:
     """The trials as a float array; ValueError where they are not two finite numbers or more."""
     array = np.asarray(values, dtype=np.float64)
