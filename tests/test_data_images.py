@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from cvhelpers.data import load
 from cvhelpers.data.images import Images, Splits
 from cvhelpers.data.store import Provenance
 from cvhelpers.data.stratify import stratified
@@ -218,3 +219,14 @@ def test_splits_fingerprint_covers_every_part():
     assert plain.fingerprint() == Splits(train, val).fingerprint()
     assert plain.fingerprint() != Splits(val, train).fingerprint()
     assert plain.fingerprint() != Splits(train, val, val).fingerprint()
+
+
+@pytest.mark.parametrize("name", ["gtsrb", "caltech101", "flowers"])
+def test_samples_are_sorted_by_class_as_the_official_sets_are(name: str) -> None:
+    """So the first images of a sample miss classes, as those of the real set do, and tests see it."""
+    train = load(name, source="sample").train
+    assert train.labels.tolist() == sorted(train.labels.tolist())
+    half = len(train) // 2
+    everything = set(range(len(train.classes)))
+    assert set(train[:half].labels.tolist()) < everything
+    assert set(train.subset(half).labels.tolist()) == everything

@@ -124,6 +124,22 @@ def test_solutions_are_marked(notebook: nbformat.NotebookNode) -> None:
         assert bool(marks) == ("solution" in tags(cell)), f"{marks} in {cell.source[:60]!r}"
 
 
+def test_no_first_images_stand_for_a_set(notebook: nbformat.NotebookNode) -> None:
+    """Most sets are sorted by class: the first thousand show four classes. `subset` draws all."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        code = re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE)
+        for node in ast.walk(ast.parse(code)):
+            if not (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)):
+                continue
+            sliced = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}
+            end = node.slice.upper
+            few = isinstance(end, ast.Constant) and isinstance(end.value, int) and end.value <= 64
+            if sliced & {"train", "val", "test", "everything", "part"}:
+                assert few or end is None, f"{ast.unparse(node)}: write .subset(count)"
+
+
 def test_cells_are_short(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
