@@ -144,7 +144,7 @@ run: $(READY)
 	@$(LAUNCH) $(RUN) --profile $(PROFILE) $(SECTION)
 
 report results: $(READY)
-	@$(CV) $@ $(if $(NAME),--name $(NAME))
+	@$(CV) $@ $(if $(NAME),--name $(NAME)) $(if $(filter results,$@),$(if $(BESIDE),--beside $(BESIDE)))
 
 # --- the rest ------------------------------------------------------------------------------------
 template: $(READY)

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         add[name]("--seed", type=int, help="default: the notebook's own")
     for name in ("run", "stamp", "report", "results"):
         add[name]("--name", help="folder under runs/; default: the profile")
+    add["results"]("--beside", help="keep it in a folder of this name beside the section's own")
     return parser
 
 

@@ -111,23 +111,22 @@ class Evidence:
         return [(name, f"{entry['value']:.4g}", entry.get("note", "")) for name, entry in entries]
 
 
-def evidence(section: str) -> Evidence:
+def evidence(section: str, part: str = "") -> Evidence:
     """Read a section's committed evidence: from the checkout, else from the installed package.
+
+    `part` names a smaller run that is kept beside the section's own, to answer one question.
 
     Raises:
         ValueError: none is committed for this section (it names those that have some), or it is
             broken.
     """
-    for root in (repository_root() / "results", _INSTALLED):
-        if (root / section / result_files.FILE_NAME).is_file():
-            folder = root / section
-            return Evidence(section, folder, result_files.read_results(folder))
-    found = [
-        path.parent.relative_to(root).as_posix()
-        for root in (repository_root() / "results", _INSTALLED)
-        for path in sorted(root.glob(f"*/*/{result_files.FILE_NAME}"))
-    ]
-    raise ValueError(f"no evidence of {section!r}; {near(section, dict.fromkeys(found))}")
+    roots, wanted = (repository_root() / "results", _INSTALLED), f"{section}/{part}".strip("/")
+    for root in roots:
+        if (root / wanted / result_files.FILE_NAME).is_file():
+            return Evidence(wanted, root / wanted, result_files.read_results(root / wanted))
+    files = [file for root in roots for file in sorted(root.rglob(result_files.FILE_NAME))]
+    found = ["/".join(file.parts[-3:-1]) for file in files if file.parents[2] in roots]
+    raise ValueError(f"no evidence of {wanted!r}; {near(wanted, dict.fromkeys(found))}")
 
 
 def _show(shown: Evidence) -> None:

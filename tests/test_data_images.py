@@ -223,7 +223,7 @@ def test_splits_fingerprint_covers_every_part():
 
 @pytest.mark.parametrize("name", ["gtsrb", "caltech101", "flowers"])
 def test_samples_are_sorted_by_class_as_the_official_sets_are(name: str) -> None:
-    """So the first images of a sample miss classes, as those of the real set do, and tests see it."""
+    """So the first images of a sample miss classes, as those of a real set do: tests see it."""
     train = load(name, source="sample").train
     assert train.labels.tolist() == sorted(train.labels.tolist())
     half = len(train) // 2

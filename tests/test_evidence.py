@@ -129,3 +129,25 @@ def test_the_repository_holds_no_pictures_of_a_data_set() -> None:
     for section in course.sections.values():
         kept = {path.stem for path in (ROOT / "results" / section.id / "figures").glob("*")}
         assert kept.isdisjoint(section.pictures), section.id
+
+
+def test_a_small_run_stands_beside_the_large_one(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    update(_finish(root, command="python -m cvhelpers run x"))
+    update(_finish(root, command="python -m cvhelpers run x -p images 9"), beside="control")
+    folder = root / "results" / LIONS
+    assert "copied to results/1_zoo/1_lions/control" in capsys.readouterr().out
+    assert json.loads((folder / "results.json").read_text())["command"].endswith("run x")
+    text = (root / "README.md").read_text()
+    assert "- 1_zoo/1_lions: `python -m cvhelpers run x`" in text
+    assert "- 1_zoo/1_lions, control: `python -m cvhelpers run x -p images 9`" in text
+    assert "| 1_zoo/1_lions, control | lions, accuracy |" in text
+    update(_finish(root))  # the large one anew: the small one stays
+    assert (folder / "control" / "results.json").exists()
+
+
+@pytest.mark.parametrize("name", ["tables", "../x", "a b"])
+def test_what_stands_beside_has_a_name_of_one_word(root: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"one word, e\.g\. control"):
+        update("full", beside=name)

@@ -52,6 +52,14 @@ def test_what_is_not_there_is_named(root: Path) -> None:
         evidence(LIONS).table("net")
 
 
+def test_a_part_stands_beside_the_sections_own(root: Path) -> None:
+    write_run(root / "results" / LIONS / "control", results(seed=9))
+    assert evidence(LIONS, "control").results["seed"] == 9
+    assert evidence(LIONS).results["seed"] != 9
+    with pytest.raises(ValueError, match="no evidence of '1_zoo/1_lions/contrl'; did you mean"):
+        evidence(LIONS, "contrl")
+
+
 def test_the_wheels_copy_serves_where_there_is_no_checkout(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

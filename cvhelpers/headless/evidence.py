@@ -16,11 +16,16 @@ _FIGURES = 2  # of a section: the main one and at most one other
 _HEAD = "| Section | What | Value | Target | Data | Profile | Device | Seed | Date | Note |"
 
 
-def update(name: str | None = None) -> int:
+def update(name: str | None = None, beside: str | None = None) -> int:
     """Copy the evidence of `runs/<name>`, rewrite the README's table, and say what was done.
+
+    With `beside` it goes to a folder of that name within the section's own evidence, which stays:
+    a small run that answers one question, beside the large one that it cannot replace.
 
     Returns 1 where a section was refused: what synthetic images gave is no evidence.
     """
+    if beside and (not beside.isidentifier() or beside in ("figures", "tables")):
+        raise ValueError(f"beside={beside!r}: one word, e.g. control, to name a folder")
     root, course, run = manifest.repository_root(), manifest.load(), run_folder(name)
     refused = 0
     for section in course.sections.values():
@@ -31,8 +36,9 @@ def update(name: str | None = None) -> int:
             refused = 1
             print(f"{section.id}: refused, it ran on the synthetic sample; give it real images")
         else:
-            _copy(found, root / "results" / section.id)
-            print(f"{section.id}: copied to results/{section.id}")
+            target = root / "results" / section.id / (beside or "")
+            _copy(found, target)
+            print(f"{section.id}: copied to {target.relative_to(root)}")
     write_table(root / "README.md", results_table(root / "results", course))
     return refused
 
@@ -45,13 +51,21 @@ def results_table(results_dir: Path, course: Manifest) -> str:
     """
     rows, commands = [_HEAD, "|" + " --- |" * (_HEAD.count("|") - 1)], []
     for section in course.sections.values():
-        folder = results_dir / section.id
-        if (folder / result_files.FILE_NAME).exists():
+        own = results_dir / section.id
+        for file in (
+            own / result_files.FILE_NAME,
+            *sorted(own.glob(f"*/{result_files.FILE_NAME}")),
+        ):
+            if not file.exists():
+                continue
+            folder, title = file.parent, section.id
+            if folder != own:
+                title = f"{title}, {folder.name}"
             found = Outcome(section, folder, "ok", "", result_files.read_results(folder))
             if "sample" in found.kinds:
                 raise ValueError(f"{folder}: from the synthetic sample, so no evidence; remove it")
-            rows += _rows(found)
-            commands.append(f"- {section.id}: `{found.results.get('command', 'by hand')}`")
+            rows += _rows(found, title)
+            commands.append(f"- {title}: `{found.results.get('command', 'by hand')}`")
     if not commands:
         return "No results yet."
     return "\n".join([*rows, "", "Made by:", "", *commands])
@@ -66,7 +80,7 @@ def write_table(readme: Path, table: str) -> None:
     result_files.atomic_write(readme, f"{head}{BEGIN}\n{table}\n{END}{tail}")
 
 
-def _rows(found: Outcome) -> list[str]:
+def _rows(found: Outcome, title: str) -> list[str]:
     """One row for each metric of the manifest."""
     r = found.results
     data = ", ".join(f"{name} ({entry['kind']})" for name, entry in r["provenance"].items())
@@ -75,7 +89,7 @@ def _rows(found: Outcome) -> list[str]:
     for number in found.numbers:
         if number.name in found.section.metrics:
             target = f"{number.target} ({number.judgement})" if number.judgement else ""
-            cells = [found.section.id, number.label, number.value, target, *run]
+            cells = [title, number.label, number.value, target, *run]
             cells = [cell.replace("|", "/") for cell in [*cells, number.note]]
             rows.append(f"| {' | '.join(cells)} |")
     return rows
@@ -87,7 +101,8 @@ def _copy(found: Outcome, target: Path) -> None:
     plots = [name for name in r["figures"] if name not in section.pictures]
     names = sorted(plots, key=lambda name: name != section.main_figure)[:_FIGURES]
     kept = r | {"figures": {name: r["figures"][name] for name in names}}
-    shutil.rmtree(target, ignore_errors=True)
+    for part in ("figures", "tables"):  # what lies beside them stays
+        shutil.rmtree(target / part, ignore_errors=True)
     for entry in [*kept["figures"].values(), *r.get("tables", {}).values()]:
         (target / entry["file"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(found.folder / entry["file"], target / entry["file"])
