@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cvhelpers import manifest
 from cvhelpers import results as result_files
-from cvhelpers.manifest import near, repository_root
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,13 +38,21 @@ class Evidence:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The section's numbers by name; accuracies are fractions, 0..1."""
+        """The section's numbers by name; accuracies are fractions, 0..1.
+
+        Raises:
+            ValueError: nothing is committed.
+        """
+        if not self.results:
+            raise ValueError(f"{self.folder}: nothing there yet; run the section, `make results`")
         return {name: entry["value"] for name, entry in self.results["metrics"].items()}
 
     @property
     def made_by(self) -> str:
         """One line: images and their provenance, profile and parameters, device, seed, date."""
         r = self.results
+        if not r:
+            return "nothing is committed yet"
         words = r.get("command", "").split(" -p ")[1:]
         given = [f"{k} {v}" for k, v in r.get("parameters", {}).items()] or words
         data = ", ".join(f"{name} ({entry['kind']})" for name, entry in r["provenance"].items())
@@ -59,9 +67,9 @@ class Evidence:
         """
         import pandas as pd
 
-        tables = self.results.get("tables", {})
+        tables = self.results.get("tables", {}) if self.metrics else {}
         if name not in tables:
-            raise ValueError(f"{self.folder}: no table {name!r}; {near(name, tables)}")
+            raise ValueError(f"{self.folder}: no table {name!r}; {manifest.near(name, tables)}")
         table = pd.read_csv(self.folder / tables[name]["file"])
         return table.set_index(index) if index else table
 
@@ -107,26 +115,25 @@ class Evidence:
         )
 
     def _rows(self) -> list[tuple[str, str, str]]:
-        entries = self.results["metrics"].items()
+        entries = self.results.get("metrics", {}).items()
         return [(name, f"{entry['value']:.4g}", entry.get("note", "")) for name, entry in entries]
 
 
 def evidence(section: str, part: str = "") -> Evidence:
     """Read a section's committed evidence: from the checkout, else from the installed package.
 
-    `part` names a smaller run that is kept beside the section's own, to answer one question.
+    `part` names a smaller run that is kept beside the section's own, to answer one question. Where
+    nothing is committed yet, the first claims of a new section are all not shown.
 
     Raises:
-        ValueError: none is committed for this section (it names those that have some), or it is
-            broken.
+        ValueError: no such section, or evidence that is broken.
     """
-    roots, wanted = (repository_root() / "results", _INSTALLED), f"{section}/{part}".strip("/")
-    for root in roots:
+    wanted = f"{section}/{part}".strip("/")
+    manifest.load().section(section)  # a ValueError names sections like a misspelt one
+    for root in (manifest.repository_root() / "results", _INSTALLED):
         if (root / wanted / result_files.FILE_NAME).is_file():
             return Evidence(wanted, root / wanted, result_files.read_results(root / wanted))
-    files = [file for root in roots for file in sorted(root.rglob(result_files.FILE_NAME))]
-    found = ["/".join(file.parts[-3:-1]) for file in files if file.parents[2] in roots]
-    raise ValueError(f"no evidence of {wanted!r}; {near(wanted, dict.fromkeys(found))}")
+    return Evidence(wanted, Path("results") / wanted, {})
 
 
 def _show(shown: Evidence) -> None:
