@@ -53,8 +53,7 @@ class Evidence:
         r = self.results
         if not r:
             return "nothing is committed yet"
-        words = r.get("command", "").split(" -p ")[1:]
-        given = [f"{k} {v}" for k, v in r.get("parameters", {}).items()] or words
+        given = r.get("command", "").split(" -p ")[1:]
         data = ", ".join(f"{name} ({entry['kind']})" for name, entry in r["provenance"].items())
         parts = [data or "no images", f"profile {r['profile']}", *given, f"seed {r['seed']}"]
         return "; ".join([*parts, r["device"], r["started"][:10]])
@@ -89,7 +88,9 @@ class Evidence:
         if lacks:
             self.claim(f"what the block asks for ({kind.__name__ if kind else ''}: {error})", False)
         if lacks or error is None:
-            _show(self)
+            from IPython.display import display
+
+            display(self)
         return lacks
 
     def __repr__(self) -> str:
@@ -134,12 +135,6 @@ def evidence(section: str, part: str = "") -> Evidence:
         if (root / wanted / result_files.FILE_NAME).is_file():
             return Evidence(wanted, root / wanted, result_files.read_results(root / wanted))
     return Evidence(wanted, Path("results") / wanted, {})
-
-
-def _show(shown: Evidence) -> None:
-    from IPython.display import display
-
-    display(shown)
 
 
 def _mark(holds: bool) -> str:

@@ -142,7 +142,9 @@ def test_a_small_run_stands_beside_the_large_one(
     text = (root / "README.md").read_text()
     assert "- 1_zoo/1_lions: `python -m cvhelpers run x`" in text
     assert "- 1_zoo/1_lions, control: `python -m cvhelpers run x -p images 9`" in text
-    assert "| 1_zoo/1_lions, control | lions, accuracy |" in text
+    assert "| 1_zoo/1_lions | lions, accuracy | 65.0 % | ≥ 70.0 % (missed) |" in text
+    assert "| 1_zoo/1_lions, control | lions, accuracy | 65.0 % |  |" in text  # not judged
+    assert text.index("| 1_zoo/1_lions |") < text.index("| 1_zoo/1_lions, control |")
     update(_finish(root))  # the large one anew: the small one stays
     assert (folder / "control" / "results.json").exists()
 

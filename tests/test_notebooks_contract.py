@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from notebook_code import code_of
 
 from cvhelpers import manifest
 
@@ -124,13 +125,10 @@ def test_solutions_are_marked(notebook: nbformat.NotebookNode) -> None:
         assert bool(marks) == ("solution" in tags(cell)), f"{marks} in {cell.source[:60]!r}"
 
 
-def test_no_first_images_stand_for_a_set(notebook: nbformat.NotebookNode) -> None:
+def test_no_first_images_stand_for_a_set(path: Path) -> None:
     """Most sets are sorted by class: the first thousand show four classes. `subset` draws all."""
-    for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        code = re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE)
-        for node in ast.walk(ast.parse(code)):
+    for _, tree in code_of(section_id(path)):
+        for node in ast.walk(tree):
             if not (isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice)):
                 continue
             sliced = {n.id for n in ast.walk(node.value) if isinstance(n, ast.Name)}

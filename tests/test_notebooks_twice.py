@@ -7,36 +7,22 @@ import copy
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbclient
 import nbformat
 import pytest
+from notebook_code import NOTEBOOKS, code_of
 
 from cvhelpers import manifest
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 SECTIONS = list(manifest.load().sections)
 # `make test-twice` runs all of them, which takes several minutes.
 FEW = ["1_flowers/1_data_pipeline", "2_caltech101/1_lenet5", "3_traffic_signs/2_batch_norm"]
 RUN = SECTIONS if os.environ.get("CVHELPERS_ALL_TWICE") == "1" else FEW
 MEASURES_TIME = "per_second"
-
-
-def code_of(section: str) -> Iterator[tuple[list[str], ast.Module]]:
-    """Tags and syntax tree of every code cell; a line of IPython's own counts as nothing."""
-    for cell in nbformat.read(NOTEBOOKS / f"{section}.ipynb", as_version=4).cells:
-        if cell.cell_type == "code":
-            lines = [
-                line[: len(line) - len(line.lstrip())] + "pass"
-                if line.strip()[:1] in "%!"
-                else line
-                for line in cell.source.splitlines()
-                if line.strip()
-            ]
-            yield cell.metadata.get("tags", []), ast.parse("\n".join(lines))
 
 
 def assigned(tree: ast.AST) -> set[str]:

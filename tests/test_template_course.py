@@ -25,7 +25,9 @@ def test_fails_at_its_first_stub_and_nowhere_before(
     path = make_template(assignment, "Ada Lovelace", out_dir=tmp_path)
     notebook = nbformat.read(path, as_version=4)
     stubs = [number for number, cell in enumerate(notebook.cells) if STUB in cell.source]
-    assert "### BEGIN SOLUTION" not in path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    assert "### BEGIN SOLUTION" not in text
+    assert ".claim(" not in text, "the committed evidence tells the answer"
 
     where = {"metadata": {"path": str(tmp_path)}}
     client = nbclient.NotebookClient(

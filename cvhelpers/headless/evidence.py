@@ -52,15 +52,9 @@ def results_table(results_dir: Path, course: Manifest) -> str:
     rows, commands = [_HEAD, "|" + " --- |" * (_HEAD.count("|") - 1)], []
     for section in course.sections.values():
         own = results_dir / section.id
-        for file in (
-            own / result_files.FILE_NAME,
-            *sorted(own.glob(f"*/{result_files.FILE_NAME}")),
-        ):
-            if not file.exists():
-                continue
-            folder, title = file.parent, section.id
-            if folder != own:
-                title = f"{title}, {folder.name}"
+        files = own.rglob(result_files.FILE_NAME)
+        for folder in sorted((file.parent for file in files), key=lambda one: (one != own, one)):
+            title = section.id if folder == own else f"{section.id}, {folder.name}"
             found = Outcome(section, folder, "ok", "", result_files.read_results(folder))
             if "sample" in found.kinds:
                 raise ValueError(f"{folder}: from the synthetic sample, so no evidence; remove it")
@@ -88,7 +82,9 @@ def _rows(found: Outcome, title: str) -> list[str]:
     rows = []
     for number in found.numbers:
         if number.name in found.section.metrics:
-            target = f"{number.target} ({number.judgement})" if number.judgement else ""
+            # A small run beside the section's own answers another question than the target asks.
+            judged = number.judgement and title == found.section.id
+            target = f"{number.target} ({number.judgement})" if judged else ""
             cells = [title, number.label, number.value, target, *run]
             cells = [cell.replace("|", "/") for cell in [*cells, number.note]]
             rows.append(f"| {' | '.join(cells)} |")

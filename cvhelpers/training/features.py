@@ -54,8 +54,9 @@ class FeatureBatches:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches (features, labels); `generator` draws the order, torch's default one if None."""
         count = len(self.features)
-        shuffled = self.shuffle
-        order = torch.randperm(count, generator=generator) if shuffled else torch.arange(count)
+        order = torch.arange(count)
+        if self.shuffle:
+            order = torch.randperm(count, generator=generator)
         for chosen in order.to(self.features.device).split(self.batch_size):
             yield self.features[chosen], self.labels[chosen]
 
