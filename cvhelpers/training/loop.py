@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from cvhelpers.data.features import FeatureBatches
 from cvhelpers.data.images import Images
 from cvhelpers.models.modes import evaluating
 from cvhelpers.training.checkpoints import TrainingCheckpoint
@@ -242,14 +243,12 @@ def _drawn_by(
     data: Iterable[tuple[Tensor, Tensor]], generator: torch.Generator | None
 ) -> Iterable[tuple[Tensor, Tensor]]:
     """`FeatureBatches` in an order drawn by `generator`; any other iterable as it is."""
-    cut = getattr(data, "batches", None)
-    return cut(generator=generator) if callable(cut) else data
+    return data.batches(generator=generator) if isinstance(data, FeatureBatches) else data
 
 
 def _labels_of(data: Data) -> Tensor | None:
     """All labels, where the data hold them: `Images` and `FeatureBatches` do."""
-    labels = getattr(data, "labels", None)
-    return labels if isinstance(labels, Tensor) else None
+    return data.labels if isinstance(data, Images | FeatureBatches) else None
 
 
 def _prefixed(prefix: str, values: dict[str, float]) -> dict[str, float]:
