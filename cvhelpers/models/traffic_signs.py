@@ -28,6 +28,9 @@ class CentreCrop(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return center_crop(images, [self.size, self.size])
 
+    def extra_repr(self) -> str:
+        return str(self.size)
+
 
 class TrafficSignCNN(nn.Sequential):
     """Two 5x5 convolutions with ELU and 2x2 pooling, then one linear layer of 512 inputs.
