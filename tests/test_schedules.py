@@ -55,6 +55,14 @@ def test_the_rise_has_the_length_asked_for() -> None:
     assert rates.index(max(rates)) == 9
 
 
+@pytest.mark.parametrize("steps", range(2, 10))
+def test_short_cycles_end_low_whatever_their_length(steps: int) -> None:
+    rates = rates_of_one_cycle(1.0, epochs=1, samples=steps, batch_size=1)
+    assert len(rates) == steps
+    assert max(rates) > 0.6
+    assert rates[-1] == pytest.approx(1 / 25 / 1e4)
+
+
 def test_the_fall_is_a_cosine() -> None:
     rates = rates_of_one_cycle(1.0, epochs=1, samples=82, batch_size=1, warmup=0.5)
     top, low = rates[40], rates[-1]

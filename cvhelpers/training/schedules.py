@@ -30,10 +30,13 @@ def one_cycle(
 
     Source: Smith & Topin, "Super-convergence", 2018.
     """
+    steps = epochs * math.ceil(samples / batch_size)
+    if warmup * steps == 1:  # the peak at the very first step, where torch divides by 0
+        warmup -= 1e-9
     return OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
-        total_steps=epochs * math.ceil(samples / batch_size),
+        total_steps=steps,
         pct_start=warmup,
         cycle_momentum=False,
     )
