@@ -17,7 +17,9 @@ from cvhelpers.places import in_checkout, runs_with, this_run
 from cvhelpers.results import atomic_write, read_results, write_results
 
 if TYPE_CHECKING:
-    from cvhelpers.data.images import Splits
+    from torch import Tensor
+
+    from cvhelpers.data.images import Images, Splits
 
 T = TypeVar("T")
 
@@ -150,6 +152,10 @@ class Run:
         )
         self.provenance[name] = vars(splits.provenance)  # a download is verified by now
         return splits
+
+    def original_masks(self, name: str, images: Images) -> list[Tensor]:
+        """The masks of `images`, a part of what `load(name)` gave, at their original sizes."""
+        return data.original_masks(name, images, source=self.source, profile=self.profile)
 
     def record(self, name: str, value: float, *, note: str = "", better: str = "") -> None:
         """Store one number under a name; the manifest says its target and which way is better."""

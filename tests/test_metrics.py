@@ -32,7 +32,9 @@ def test_masks_count_by_pixel() -> None:
     logits[:, 1] = 1
     masks = torch.tensor([[[1, 1], [1, 0]], [[2, 2], [2, 1]]], dtype=torch.uint8)
     totals.add(torch.tensor(0.5), logits, masks)
-    assert totals.averages() == {"loss": 0.5, "accuracy": 4 / 8}
+    # Class 0: 1 pixel, none hit; class 1: 4 of 4 hit, 8 named; class 2: 3 pixels, none hit.
+    expected = {"loss": 0.5, "accuracy": 4 / 8, "iou": (4 / 8) / 3, "dice": (8 / 12) / 3}
+    assert totals.averages() == pytest.approx(expected)
 
 
 def test_sums_stay_exact_and_out_of_the_graph() -> None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvhelpers.augment.draws import Layer, boxes, check, uniform
+from cvhelpers.masks import IGNORE
 
 
 class RandomTransform(Layer):
@@ -55,7 +56,8 @@ def affine(
     images: float `(B, C, H, W)`; masks: uint8 `(B, H, W)`. angle `(B,)`: degrees anticlockwise;
     scale `(B,)`: 2 doubles the picture about its centre; shift `(B, 2)`: pixels right and down;
     flip: bool `(B,)`, left to right. What comes in from outside is the nearest border pixel
-    (fill="border") or the number `fill` (in masks: 0). Images are bilinear, masks nearest.
+    (fill="border") or the number `fill`; in masks it is `IGNORE`, since nobody knows what stands
+    there. Images are bilinear, masks nearest: no class appears that was not there.
     """
     height, width = images.shape[-2:]
     # grid_sample asks where each *output* pixel comes from, so this is the motion's inverse, in
@@ -71,6 +73,9 @@ def affine(
     theta += [sin / ratio, cos, y0 * (2 / height)]
     size = [len(images), 1, height, width]
     grid = F.affine_grid(torch.stack(theta, dim=1).view(-1, 2, 3), size, align_corners=False)
+    if masks is not None:  # grid_sample fills with 0: count from `IGNORE`
+        above = masks[:, None].float() - IGNORE
+        masks = (F.grid_sample(above, grid, "nearest", "zeros", False) + IGNORE)[:, 0].byte()
     if fill == "border":
         # Up to the outermost pixels' centres: padding_mode="border", which not every device has.
         x, y = grid.unbind(-1)
@@ -79,8 +84,6 @@ def affine(
     value = 0.0 if isinstance(fill, str) else fill
     source = images - value if value else images  # grid_sample fills with 0: count from `value`
     moved = F.grid_sample(source, grid, align_corners=False) + value
-    if masks is not None:
-        masks = F.grid_sample(masks[:, None].float(), grid, "nearest", "zeros", False)[:, 0].byte()
     return moved.clamp_(0, 255), masks  # rounding may pass the ends by a hair
 
 
@@ -131,6 +134,7 @@ class RandomCrop(RandomTransform):
     """Pad every side by `padding` pixels, then cut a window at a random place per sample.
 
     size: side of the square window in pixels, None keeps the image's; mode: "reflect" or "zeros".
+    In masks the padding is `IGNORE`, in either mode.
     """
 
     def __init__(self, padding: int, size: int | None = None, mode: str = "reflect") -> None:
@@ -151,14 +155,15 @@ class RandomCrop(RandomTransform):
         top = torch.randint(rows, (len(images),), device=images.device)
         left = torch.randint(columns, (len(images),), device=images.device)
 
-        def cut(batch: Tensor) -> Tensor:
-            mode = "constant" if self.mode == "zeros" else "reflect"
-            padded = F.pad(batch, (self.padding,) * 4, mode=mode)
+        def cut(batch: Tensor, mode: str, value: float) -> Tensor:
+            padded = F.pad(batch, (self.padding,) * 4, mode=mode, value=value)
             # A view of all windows (B, C, rows, columns, h, w) and one index: no gather, no loop.
             windows = padded.unfold(2, height, 1).unfold(3, width, 1)
             return windows[torch.arange(len(batch), device=batch.device), :, top, left]
 
-        return cut(images), None if masks is None else cut(masks[:, None].float())[:, 0].byte()
+        if masks is not None:
+            masks = cut(masks[:, None], "constant", IGNORE)[:, 0]
+        return cut(images, "constant" if self.mode == "zeros" else "reflect", 0), masks
 
 
 class Cutout(RandomTransform):

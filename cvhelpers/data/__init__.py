@@ -6,16 +6,19 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from cvhelpers.data import caltech101, cifar, flowers, gtsrb, locate, store
+from cvhelpers.data import caltech101, cifar, flowers, gtsrb, locate, lungs, store, voc2012
 from cvhelpers.data.cache import cached_arrays
 from cvhelpers.data.store import DataSet, Provenance
 
 if TYPE_CHECKING:  # `load` alone imports torch: the command line starts fast
     import torch
 
-    from cvhelpers.data.images import Splits
+    from cvhelpers.data.images import Images, Splits
 
-_ENTRIES = (caltech101.CALTECH101, gtsrb.GTSRB, cifar.CIFAR10, cifar.CIFAR100, flowers.FLOWERS)
+_ENTRIES = (
+    caltech101.CALTECH101, gtsrb.GTSRB, lungs.LUNGS, cifar.CIFAR10, cifar.CIFAR100,
+    voc2012.VOC2012, flowers.FLOWERS,
+)  # fmt: skip
 CATALOG: dict[str, DataSet] = {entry.name: entry for entry in _ENTRIES}
 
 
@@ -52,6 +55,28 @@ def load(
     key = f"{size}px{chosen}-{store.fingerprint(folder)}-v{entry.version}"
     arrays = cached_arrays(folder, key, functools.partial(entry.read, folder, size, **options))
     return Splits.from_arrays(arrays, provenance).to(device)
+
+
+def original_masks(
+    name: str, images: Images, *, source: str = "auto", profile: str = "quick"
+) -> list[torch.Tensor]:
+    """The masks of `images` at their original sizes: uint8 `(H, W)` each, on the CPU.
+
+    `images` came from `load(name, ...)`. Of a set that was loaded with two classes, the masks have
+    two classes.
+    """
+    import torch
+
+    from cvhelpers.data.pairs import foreground
+
+    entry = describe(name)
+    if entry.read_mask is None or not images.names:
+        raise ValueError(f"{name}: masks are read by the images' names; these images have none")
+    folder = locate.locate(entry, source=source, profile=profile)
+    masks = [entry.read_mask(folder, one) for one in images.names]
+    if len(images.classes) < entry.classes:
+        masks = [foreground(mask) for mask in masks]
+    return [torch.from_numpy(mask) for mask in masks]
 
 
 def describe(name: str) -> DataSet:

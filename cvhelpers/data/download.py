@@ -46,8 +46,10 @@ def download(entry: DataSet) -> Path:
                 extract(path, scratch)
             folder = entry.unpack(scratch)
             files = fingerprint(folder, times=False)
-            note = f"{', '.join(url for url, _ in fetched)}, checksum verified"
-            stated = {"kind": "real", "note": note, "files": files}
+            known = all(md5 for mirrors in entry.archives for _, md5 in mirrors)
+            said = "checksum verified" if known else "for which no checksum is published"
+            note = f"{', '.join(url for url, _ in fetched)}, {said}"
+            stated = {"kind": "real" if known else "unverified", "note": note, "files": files}
             (folder / "provenance.json").write_text(json.dumps(stated))
             folder.rename(target)
         finally:
@@ -65,7 +67,8 @@ def _fetch(entry: DataSet, mirrors: Iterable[tuple[str, str]]) -> tuple[str, Pat
     for url, md5 in mirrors:
         try:
             name = url.rsplit("/", 1)[-1]
-            return url, Path(pooch.retrieve(url, f"md5:{md5}", name, folder, downloader=_get))
+            known = f"md5:{md5}" if md5 else None
+            return url, Path(pooch.retrieve(url, known, name, folder, downloader=_get))
         except (OSError, ValueError) as error:  # an error of requests is an OSError
             print(f"{url}: {error}", flush=True)
             failures += f"\n- {url}: {error}"

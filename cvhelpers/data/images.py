@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,8 +20,9 @@ class Images:
     """A set of images on one device.
 
     `images` is uint8 (N, C, H, W), 0..255, as stored: models normalise, nobody else. `labels` is
-    int64 (N,) with values 0..len(classes)-1, or uint8 masks (N, H, W). `names` holds one name an
-    image ("accordion/image_0001") where the files have names, else it is ().
+    int64 (N,) with values 0..len(classes)-1, or uint8 masks (N, H, W), in which `masks.IGNORE`
+    marks pixels that count nowhere. `names` holds one name an image ("accordion/image_0001") where
+    the files have names, else it is ().
     """
 
     images: Tensor
@@ -154,6 +155,41 @@ class Splits:
     @property
     def provenance(self) -> Provenance:
         return self.train.provenance
+
+    def fold(self, number: int, count: int, *, group: Callable[[str], str] | None = None) -> Splits:
+        """The same images dealt anew, for a cross-validation: fold `number` of `count` tests.
+
+        The images of all parts together are dealt into `count` folds, always the same. Fold
+        `number` (0 to `count` - 1) becomes the test set, the next one validates, the others train.
+
+        Args:
+            number: which fold tests.
+            count: how many there are, at least 3.
+            group: of a name: images of one group, such as a patient's, stay together; by default
+                every image is its own.
+
+        Raises:
+            ValueError: fewer than 3 folds, more than groups, no such fold, images without names.
+        """
+        parts = [part for part in (self.train, self.val, self.test) if part is not None]
+        names = [name for part in parts for name in part.names]
+        groups = [group(name) if group else name for name in names]
+        if not 0 <= number < count or not 3 <= count <= len(set(groups)):
+            raise ValueError(
+                f"fold {number} of {count}, with {len(set(groups))} groups of named images: deal "
+                "into 3 folds or more, at most one a group, and count them from 0"
+            )
+        everything = replace(
+            self.train,
+            images=torch.cat([part.images for part in parts]),
+            labels=torch.cat([part.labels for part in parts]),
+            names=tuple(names),
+        )
+        ranks = {one: hashlib.sha256(one.encode()).digest() for one in set(groups)}
+        places = {one: k % count for k, one in enumerate(sorted(ranks, key=ranks.__getitem__))}
+        dealt = torch.tensor([places[one] for one in groups])
+        test, val = dealt == number, dealt == (number + 1) % count
+        return Splits(*(everything[part.nonzero()[:, 0]] for part in (~(test | val), val, test)))
 
     def to(self, device: torch.device | str) -> Splits:
         """The same splits on `device`."""

@@ -36,7 +36,8 @@ class Provenance:
 class DataSet:
     """One entry of the catalog; it lies in `folder` below the data folder.
 
-    `archives`: for each archive its mirrors in order, (address, md5). `files`: what tells that the
+    `archives`: for each archive its mirrors in order, (address, md5), or "" for the md5 where none
+    is published: what comes from there is unverified. `files`: what tells that the
     set is there, with the md5 of each file, or "" where none is published. `version` counts changes
     of `write_sample` and `read`. `look_alikes`: files of another packaging of the set, and what
     that is.
@@ -47,6 +48,7 @@ class DataSet:
     `train_images` uint8 (N, C, H, W), `train_labels` int64 (N,) or uint8 (N, H, W), `train_names`
     (str, optional). Keywords are the data set's own options (see `load`). Raises ValueError naming
     the file and the mend.
+    read_mask(folder, name): for sets with masks, the mask of one image at its original size.
     """
 
     name: str
@@ -65,6 +67,7 @@ class DataSet:
     write_sample: Callable[[Path], None]
     read: Callable[..., dict[str, np.ndarray]]
     look_alikes: dict[str, str] = field(default_factory=dict)
+    read_mask: Callable[[Path, str], np.ndarray] | None = None
 
     @property
     def path(self) -> Path:

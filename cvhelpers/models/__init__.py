@@ -5,6 +5,7 @@ from cvhelpers.models.convnet import ConvNet
 from cvhelpers.models.lenet import LeNet5
 from cvhelpers.models.modes import evaluating
 from cvhelpers.models.normalize import Normalize
+from cvhelpers.models.receptive import ReceptiveField, gradient_footprint, receptive_field
 from cvhelpers.models.resnet import BasicBlock, ResNet18
 from cvhelpers.models.traffic_signs import (
     MIRROR_CLASSES,
@@ -13,18 +14,27 @@ from cvhelpers.models.traffic_signs import (
     template_augmentation,
 )
 from cvhelpers.models.transfer import TransferNet
+from cvhelpers.models.transfer_unet import TransferUNet
+from cvhelpers.models.unet import DoubleConv, UNet, UpBlock
 
 __all__ = [
     "MIRROR_CLASSES",
     "BasicBlock",
     "CentreCrop",
     "ConvNet",
+    "DoubleConv",
     "LeNet5",
     "Normalize",
+    "ReceptiveField",
     "ResNet18",
     "SmallCNN",
     "TrafficSignCNN",
     "TransferNet",
+    "TransferUNet",
+    "UNet",
+    "UpBlock",
     "evaluating",
+    "gradient_footprint",
+    "receptive_field",
     "template_augmentation",
 ]

@@ -9,21 +9,37 @@ from cvhelpers.training.checkpoints import (
 from cvhelpers.training.features import frozen_features
 from cvhelpers.training.history import History
 from cvhelpers.training.loop import evaluate, fit, predict
-from cvhelpers.training.metrics import confusion_counts
+from cvhelpers.training.losses import cross_entropy, cross_entropy_and_dice, soft_dice_loss
+from cvhelpers.training.metrics import confusion_counts, mask_scores, overlaps
 from cvhelpers.training.schedules import EarlyStopping, one_cycle, plateau
+from cvhelpers.training.segmentation import (
+    boundary_f,
+    pooled_scores,
+    predict_masks,
+    score_masks,
+)
 
 __all__ = [
     "EarlyStopping",
     "FeatureBatches",
     "History",
+    "boundary_f",
     "confusion_counts",
+    "cross_entropy",
+    "cross_entropy_and_dice",
     "evaluate",
     "fit",
     "frozen_features",
     "load_weights",
+    "mask_scores",
     "one_cycle",
+    "overlaps",
     "plateau",
+    "pooled_scores",
     "predict",
+    "predict_masks",
     "read_checkpoint",
     "save_checkpoint",
+    "score_masks",
+    "soft_dice_loss",
 ]

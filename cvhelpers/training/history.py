@@ -10,9 +10,9 @@ class History:
 
     Columns: `epoch` (from 1), `train_loss`, `train_accuracy`, `val_loss`, `val_accuracy`,
     `learning_rate` (of the first parameter group, at the epoch's last step) and `seconds`.
-    Accuracies are fractions. The training columns are averages over the epoch while the
-    weights moved, in training mode and with augmentation: `evaluate` says what the finished
-    net does.
+    Accuracies are fractions. Masks have `train_iou`, `train_dice`, `val_iou` and `val_dice`, too.
+    The training columns are averages over the epoch while the weights moved, in training mode and
+    with augmentation: `evaluate` says what the finished net does.
 
     Attributes:
         rows: one dict an epoch.

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -19,6 +18,7 @@ from cvhelpers.data.images import Images
 from cvhelpers.models.modes import evaluating
 from cvhelpers.training.checkpoints import TrainingCheckpoint
 from cvhelpers.training.history import History
+from cvhelpers.training.losses import cross_entropy
 from cvhelpers.training.metrics import Totals
 from cvhelpers.training.precision import Policy, device_policy
 from cvhelpers.training.preflight import check_labels, check_setup
@@ -38,7 +38,7 @@ def fit(
     epochs: int,
     optimizer: Optimizer,
     batch_size: int = 128,
-    loss: Loss = F.cross_entropy,
+    loss: Loss = cross_entropy,
     augment: nn.Module | None = None,
     mix: nn.Module | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
@@ -57,7 +57,8 @@ def fit(
     differ in what is compared alone.
 
     Args:
-        model: takes raw batches `(B, C, H, W)` in 0..255, returns logits; on its device already.
+        model: takes raw batches `(B, C, H, W)` in 0..255, returns logits `(B, K)`, or for masks
+            `(B, K, H, W)`; on its device already.
         train: training images, or batches of your own.
         val: validation images, or batches of your own. Never a test set.
         epochs: how many times to go through `train`, at least 1.
@@ -65,7 +66,7 @@ def fit(
         batch_size: for `Images`; batches of your own have theirs.
         loss: of float32 logits and targets, a mean over the batch. Validation always uses plain
             cross-entropy, so that curves can be compared.
-        augment: layers applied to training images only.
+        augment: layers applied to training images only; masks move with their images.
         mix: a batch transform of (images, targets), e.g. `OneHot` or `CutMix`.
         penalty: a function of the model, added to the loss, e.g. an L1 norm of the weights.
         schedule: any schedule of torch, made from `optimizer`.
@@ -83,7 +84,7 @@ def fit(
 
     Raises:
         ValueError: epochs that are no whole number of 1 or more, no batches, an optimizer that
-            does not hold the model's parameters, labels that the logits have no place for,
+            does not hold the model's parameters, labels or masks that do not fit the logits,
             unknown precision, a broken checkpoint.
         FloatingPointError: the loss became NaN or infinite.
     """
@@ -132,14 +133,14 @@ def train_epoch(
     policy: Policy,
     *,
     optimizer: Optimizer,
-    loss: Loss = F.cross_entropy,
+    loss: Loss = cross_entropy,
     augment: nn.Module | None = None,
     mix: nn.Module | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     schedule: LRScheduler | None = None,
     labels: Tensor | None = None,
 ) -> dict[str, float]:
-    """Go once through `batches`; return the mean loss (without penalty) and accuracy.
+    """Go once through `batches`; return the mean loss (without penalty) and what `Totals` counts.
 
     `schedule` is one that is stepped every batch. `labels`, all of them, are held against the
     logits at the first step; without them the first batch's are.
@@ -149,7 +150,9 @@ def train_epoch(
             module.train()
     totals = Totals(policy.device)
     for images, targets in batches:
-        if augment is not None:
+        if augment is not None and targets.dtype == torch.uint8:  # masks move with their images
+            images, targets = augment(images, targets)
+        elif augment is not None:
             images = augment(images)
         if mix is not None:
             images, targets = mix(images, targets)
@@ -173,19 +176,20 @@ def train_epoch(
     return averages
 
 
-def predict(model: nn.Module, data: Data, *, batch_size: int = 512) -> Tensor:
-    """Return the logits of all images, in order, float32 `(N, K)` on the model's device."""
+def predict(model: nn.Module, data: Data, *, batch_size: int | None = None) -> Tensor:
+    """Return the logits of all images, in order, float32 `(N, K, ...)` on the model's device."""
     device = next(model.parameters()).device
     with evaluating(model), torch.inference_mode():
         batches = batches_of(data, device, batch_size)
         return torch.cat([model(images).float() for images, _ in batches])
 
 
-def evaluate(model: nn.Module, data: Data, *, batch_size: int = 512) -> dict[str, float]:
+def evaluate(model: nn.Module, data: Data, *, batch_size: int | None = None) -> dict[str, float]:
     """Return `{"loss": ..., "accuracy": ...}` of `model` on `data`, without augmentation.
 
-    Loss is the mean cross-entropy; accuracy a fraction. BatchNorm and dropout are in evaluation
-    mode, the forward pass in float32, and the model's mode is restored.
+    Loss is the mean cross-entropy; accuracy a fraction. Of masks there are `iou` and `dice`, too:
+    see `mask_scores`. BatchNorm and dropout are in evaluation mode, the forward pass in float32,
+    and the model's mode is restored. `batch_size` None: 512 images, fewer if they are large.
     """
     device = next(model.parameters()).device
     totals = Totals(device)
@@ -195,19 +199,21 @@ def evaluate(model: nn.Module, data: Data, *, batch_size: int = 512) -> dict[str
             if not totals.samples:
                 labels = _labels_of(data)
                 check_labels(targets if labels is None else labels, logits)
-            totals.add(F.cross_entropy(logits, targets), logits, targets)
+            totals.add(cross_entropy(logits, targets), logits, targets)
     return totals.averages()
 
 
 def batches_of(
     data: Data,
     device: torch.device,
-    batch_size: int,
+    batch_size: int | None,
     *,
     shuffle: bool = False,
     generator: torch.Generator | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield `(images, targets)` on `device`, from `Images` or from batches of your own.
+
+    `batch_size` None is for evaluation: 512 images, or as many as have two million pixels.
 
     `generator`, on the CPU, draws the order of `Images` and `FeatureBatches`; batches of your own
     keep theirs.
@@ -216,6 +222,8 @@ def batches_of(
     cannot train on it, and the next epoch leaves out another one.
     """
     if isinstance(data, Images):
+        if batch_size is None:
+            batch_size = max(1, min(512, 2**21 // math.prod(data.images.shape[2:])))
         lonely = shuffle and len(data) > batch_size and len(data) % batch_size == 1
         yield from data.to(device).batches(
             batch_size, shuffle=shuffle, generator=generator, drop_last=lonely

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+from cvhelpers.masks import IGNORE
 
 
 def check_setup(
@@ -56,21 +59,30 @@ def check_setup(
 
 
 def check_labels(labels: Tensor, logits: Tensor) -> None:
-    """Hold class labels against the width of the logits: on a GPU a wrong one kills the process.
+    """Hold class labels against the shape of the logits: on a GPU a wrong one kills the process.
 
     Args:
-        labels: int64 `(N,)`; soft targets and masks pass.
-        logits: `(B, K)`, of which only K is looked at.
+        labels: int64 `(N,)`, or uint8 masks `(N, H, W)`; soft targets pass.
+        logits: `(B, K)`, or `(B, K, H, W)` for masks. K = 1 there stands for two classes.
 
     Raises:
-        ValueError: a label below 0, or K and more.
+        ValueError: a label below 0, or K and more; masks of another size than the logits.
     """
-    if labels.ndim != 1 or labels.is_floating_point() or not len(labels):
+    if labels.is_floating_point() or not len(labels):
         return
-    low, high = (int(bound) for bound in labels.aminmax())
     classes = logits.shape[1]
+    if labels.dtype == torch.uint8:
+        if logits.ndim != 4 or logits.shape[2:] != labels.shape[1:]:
+            raise ValueError(
+                f"masks {tuple(labels.shape)} need logits (B, K, {labels.shape[1]}, "
+                f"{labels.shape[2]}), but the net gives {tuple(logits.shape)}"
+            )
+        labels = torch.where(labels == IGNORE, 0, labels)
+        classes = max(2, classes)
+    low, high = (int(bound) for bound in labels.aminmax())
     if low < 0 or high >= classes:
         raise ValueError(
-            f"labels go from {low} to {high}, but the net has {classes} logits, for labels 0 to "
-            f"{classes - 1}; number the classes from 0, or build the net for {high + 1} classes"
+            f"labels go from {low} to {high}, but the net has {logits.shape[1]} logits, for labels "
+            f"0 to {classes - 1}; number the classes from 0, or build the net for {high + 1} "
+            "classes"
         )

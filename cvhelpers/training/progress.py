@@ -44,9 +44,10 @@ class Progress(contextlib.AbstractContextManager["Progress"]):
 
     def show(self, row: dict[str, float]) -> None:
         """Show one finished epoch."""
+        score = "iou" if "val_iou" in row else "accuracy"  # of masks, accuracy misleads
         text = (
             f"loss {row['train_loss']:.3f}/{row['val_loss']:.3f}  "
-            f"accuracy {row['train_accuracy']:.1%}/{row['val_accuracy']:.1%} (train/val)  "
+            f"{score} {row[f'train_{score}']:.1%}/{row[f'val_{score}']:.1%} (train/val)  "
             f"rate {row['learning_rate']:.1e}"
         )
         if self.bar is not None:
