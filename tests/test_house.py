@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "cvhelpers"
 # From the ground up; a room may import the floors below it, and of its own floor only without
 # going round in a circle.
 FLOORS = [
-    {"runtime", "results", "manifest", "evidence", "fingerprint", "places", "augment"},
+    {"runtime", "results", "manifest", "evidence", "fingerprint", "places", "masks", "augment"},
     {"data", "models"},
     {"training", "experiments", "visualize", "headless"},
     {"run", "coursework", "doctor"},

@@ -200,7 +200,8 @@ def _of_layer(layer: nn.Module, axis: int, index: int, before: int, after: int) 
             return math.ceil((index + padding - reach) / stride), (index + padding) // stride
         return index * stride - padding, index * stride - padding + reach
     if isinstance(layer, CentreCrop):
-        return index + (before - after) // 2, index + (before - after) // 2
+        cut = round((before - after) / 2)
+        return index + cut, index + cut
     if isinstance(layer, nn.AdaptiveAvgPool2d):
         return index * before // after, -(-(index + 1) * before // after) - 1
     if before == after:

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
+from scipy.spatial import KDTree
 from torch import Tensor, nn
 
 from cvhelpers.data.images import Images
@@ -102,14 +103,17 @@ def boundary_f(predicted: Tensor, truth: Tensor, *, tolerance: float = TOLERANCE
     unknown = theirs == IGNORE
     if unknown.all():
         return math.nan
-    radius = tolerance * math.hypot(*theirs.shape)
-    depth, nearest = ndimage.distance_transform_edt(unknown, return_indices=True)
-    filled = theirs[tuple(nearest)]
-    lines = [_outline(mask == 1) & (depth <= radius) for mask in (predicted.cpu().numpy(), filled)]
-    if not (lines[0].any() and lines[1].any()):
-        return float(lines[0].any() == lines[1].any())
+    radius, judged = tolerance * math.hypot(*theirs.shape), ~unknown
+    if unknown.any():
+        depth, nearest = ndimage.distance_transform_edt(unknown, return_indices=True)
+        theirs, judged = theirs[tuple(nearest)], depth <= radius
+    lines = [
+        np.argwhere(_outline(mask == 1) & judged) for mask in (predicted.cpu().numpy(), theirs)
+    ]
+    if not (len(lines[0]) and len(lines[1])):
+        return float(len(lines[0]) == len(lines[1]))
     precision, recall = (
-        (ndimage.distance_transform_edt(~other)[line] <= radius).mean()
+        (KDTree(other).query(line, distance_upper_bound=radius + 1e-9)[0] <= radius).mean()
         for line, other in (lines, lines[::-1])
     )
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0

@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 
 from cvhelpers.visualize.activations import activations_of, capture
 from cvhelpers.visualize.attribution import occlusion_map, saliency_map
+from cvhelpers.visualize.masks import segmentation_grid, show_errors, show_mask
 from cvhelpers.visualize.pictures import (
     activation_grid,
     filter_grid,

@@ -18,7 +18,7 @@ from torch import Tensor
 WIDTH = 9.5  # inches: the text width of a notebook page
 
 
-def _pixels(image: Tensor) -> np.ndarray:
+def pixels_of(image: Tensor) -> np.ndarray:
     """Raw `(C, H, W)`, grey or RGB, 0..255 -> uint8 `(H, W, 3)` for matplotlib."""
     image = torch.as_tensor(image).detach().float().cpu()
     if image.ndim != 3 or image.shape[0] not in (1, 3):
@@ -29,14 +29,15 @@ def _pixels(image: Tensor) -> np.ndarray:
     return image.round().byte().expand(3, -1, -1).permute(1, 2, 0).numpy()
 
 
-def _own_axes(ax: Axes | None, width: float, height: float) -> Axes:
+def own_axes(ax: Axes | None, width: float, height: float) -> Axes:
+    """The axes given, or those of a new figure of this size in inches."""
     return ax or plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def show_image(image: Tensor, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Show one raw image `(C, H, W)`, grey or RGB, 0..255."""
-    ax = _own_axes(ax, 3, 3)
-    ax.imshow(_pixels(image))
+    ax = own_axes(ax, 3, 3)
+    ax.imshow(pixels_of(image))
     ax.set_axis_off()
     if title:
         ax.set_title(title)
@@ -113,7 +114,7 @@ def _tiles(ax: Axes, tiles: Sequence[np.ndarray], columns: int, norm: Normalize,
 
 def _tile_axes(ax: Axes | None, count: int, columns: int) -> Axes:
     rows = math.ceil(count / columns)
-    return _own_axes(ax, WIDTH, (WIDTH - 1) / columns * 1.1 * rows + 0.4)
+    return own_axes(ax, WIDTH, (WIDTH - 1) / columns * 1.1 * rows + 0.4)
 
 
 def _colour_bar(ax: Axes, norm: Normalize, cmap: str, label: str, beyond: bool = False) -> None:
@@ -185,8 +186,8 @@ def overlay(image: Tensor, heat: Tensor, ax: Axes | None = None, label: str = ""
 
     label: what the colours mean, with the unit; it stands at the colour bar.
     """
-    ax = _own_axes(ax, 4.2, 3.4)
-    grey = _pixels(image).mean(axis=2)
+    ax = own_axes(ax, 4.2, 3.4)
+    grey = pixels_of(image).mean(axis=2)
     height, width = grey.shape
     area = (-0.5, width - 0.5, height - 0.5, -0.5)
     ax.imshow(grey, cmap="gray", vmin=-400, vmax=255, extent=area)  # pale: the colours must be read

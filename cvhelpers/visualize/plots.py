@@ -26,6 +26,7 @@ _LOOKS: dict[str, dict[str, Any]] = {
 def _scale(metric: str) -> tuple[float, str]:
     """Factor and axis label: accuracies are stored as fractions and shown as percent."""
     words = metric.replace("val_", "validation_").replace("_", " ")
+    words = words.replace("iou", "IoU").replace("dice", "Dice")
     if "accuracy" in metric:
         return 100.0, f"{words} (%)"
     return 1.0, f"{words} (nats)" if "loss" in metric else words
@@ -50,7 +51,8 @@ def learning_curves(
     """Draw a metric over the epochs: validation solid, training dashed, one colour per label.
 
     histories: label -> history table, or a list of them, one per seed: then each seed is a thin
-    line and the thick one their median, as far as all of them got. metric: "accuracy" or "loss".
+    line and the thick one their median, as far as all of them got. metric: "accuracy", "loss",
+    or of masks "iou" or "dice".
     """
     runs = {k: [v] if isinstance(v, pd.DataFrame) else list(v) for k, v in histories.items()}
     if not runs or not all(runs.values()):
@@ -79,11 +81,16 @@ def learning_curves(
     return ax
 
 
-def loss_and_accuracy(histories: Histories, title: str | None = None) -> tuple[Figure, list[Axes]]:
-    """Draw `learning_curves` of loss and accuracy side by side, with one legend."""
+def loss_and_accuracy(
+    histories: Histories, title: str | None = None, *, score: str = "accuracy"
+) -> tuple[Figure, list[Axes]]:
+    """Draw `learning_curves` of loss and accuracy side by side, with one legend.
+
+    score: another metric in the place of accuracy: "iou" or "dice", of masks.
+    """
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
     learning_curves(histories, "loss", left, legend=False)
-    learning_curves(histories, "accuracy", right)
+    learning_curves(histories, score, right)
     if title:
         fig.suptitle(title, x=0.01, ha="left")
     return fig, [left, right]

@@ -1,0 +1,144 @@
+"""Draw masks over their pictures: classes, hits and misses. Draws only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from torch import Tensor
+
+from cvhelpers.masks import IGNORE
+from cvhelpers.visualize.pictures import WIDTH, own_axes, pixels_of
+
+ERRORS = {"hit": "#56B4E9", "missed": "#E69F00", "false alarm": "#AA3377", "ignored": "#FFFFFF"}
+
+
+def _canvas(image: Tensor, shape: tuple[int, ...], ax: Axes) -> None:
+    """The picture in grey, stretched over the mask's pixels: colours on it mean the mask's."""
+    grey = pixels_of(image).mean(axis=2)
+    area = (-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5)
+    ax.imshow(grey, cmap="gray", vmin=-80, vmax=300, extent=area)
+    ax.set_axis_off()
+
+
+def _paint(ax: Axes, parts: Mapping[str, np.ndarray], alpha: float = 0.55) -> None:
+    """Lay colours over bool masks `(H, W)`; what is in none of them stays clear."""
+    shape = next(iter(parts.values())).shape
+    layer = np.zeros((*shape, 4))
+    for colour, inside in parts.items():
+        layer[inside] = (*to_rgb(colour), alpha)
+    ax.imshow(layer, interpolation="nearest")
+
+
+def _mask(mask: Tensor) -> np.ndarray:
+    array = torch.as_tensor(mask).detach().cpu().numpy()
+    if array.ndim != 2:
+        raise ValueError(f"expected a mask (H, W), got shape {array.shape}; pass masks[i] for one")
+    return array
+
+
+def class_colour(label: int) -> str:
+    """The colour of a class above 0 in every figure of masks, as "#rrggbb"."""
+    if label == 1:
+        return ERRORS["hit"]
+    return to_hex(plt.get_cmap("tab20")((2 * (label - 1) + (label - 1) // 10) % 20))
+
+
+def show_mask(
+    image: Tensor,
+    mask: Tensor,
+    ax: Axes | None = None,
+    title: str | None = None,
+    *,
+    classes: Sequence[str] = (),
+) -> Axes:
+    """Show a mask `(H, W)` in colours over its raw picture `(C, h, w)`, which is stretched to fit.
+
+    Class 0 stays clear, ignored pixels are white. classes: names; those that appear get a legend.
+    """
+    ax, found = own_axes(ax, 3, 3), _mask(mask)
+    _canvas(image, found.shape, ax)
+    there = [int(label) for label in np.unique(found) if label not in (0, IGNORE)]
+    for label in there:
+        _paint(ax, {class_colour(label): found == label})
+    _paint(ax, {ERRORS["ignored"]: found == IGNORE}, alpha=0.9)
+    if classes and there:
+        patches = [Patch(color=class_colour(label), label=classes[label]) for label in there]
+        ax.legend(handles=patches, fontsize=7, loc="lower left", handlelength=1)
+    if title:
+        ax.set_title(title)
+    return ax
+
+
+def show_errors(
+    image: Tensor,
+    predicted: Tensor,
+    truth: Tensor,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Show where a predicted foreground hits, misses and raises a false alarm.
+
+    image: raw `(C, h, w)`; predicted and truth: masks `(H, W)`, class 1 against the rest; ignored
+    pixels are white, whatever was predicted there. Colours: `ERRORS`.
+    """
+    ax = own_axes(ax, 3, 3)
+    said, true = _mask(predicted) == 1, _mask(truth)
+    if said.shape != true.shape:
+        raise ValueError(f"a mask {said.shape} and a truth {true.shape}; give both at one size")
+    _canvas(image, true.shape, ax)
+    known = true != IGNORE
+    _paint(
+        ax,
+        {
+            ERRORS["hit"]: said & (true == 1),
+            ERRORS["missed"]: ~said & (true == 1),
+            ERRORS["false alarm"]: said & (true != 1) & known,
+            ERRORS["ignored"]: ~known,
+        },
+    )
+    if title:
+        ax.set_title(title)
+    return ax
+
+
+def segmentation_grid(
+    images: Sequence[Tensor] | Tensor,
+    truths: Sequence[Tensor],
+    predictions: Mapping[str, Sequence[Tensor]],
+    titles: Sequence[str] | None = None,
+) -> tuple[Figure, list[list[Axes]]]:
+    """Show pictures, their true masks, and below them how each prediction differs; a column each.
+
+    images: raw `(C, h, w)`; truths: masks `(H, W)`; predictions: name -> masks of the same sizes;
+    titles: one a picture. Returns the figure and its axes, row by row.
+    """
+    rows = {"picture": truths, "truth": truths, **predictions}
+    lengths = {name: len(masks) for name, masks in rows.items()}
+    if not len(images) or set(lengths.values()) != {len(images)}:
+        raise ValueError(f"{len(images)} images and masks {lengths}: give as many of each")
+    side = min(WIDTH / len(images), 2.4)
+    shape = (len(rows), len(images))
+    size = (side * len(images), side * len(rows) + 0.4)
+    fig, grid = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
+    for column, (image, truth) in enumerate(zip(images, truths, strict=True)):
+        _canvas(image, _mask(truth).shape, grid[0, column])
+        show_mask(image, truth, grid[1, column])
+        for row, masks in enumerate(predictions.values(), 2):
+            show_errors(image, masks[column], truth, grid[row, column])
+        if titles is not None:
+            grid[0, column].set_title(titles[column], fontsize=8, fontweight="normal", loc="center")
+    for axes, name in zip(grid[:, 0], rows, strict=True):
+        axes.set_axis_on()  # for its label alone
+        axes.set(xticks=[], yticks=[], frame_on=False)
+        axes.set_ylabel(name, fontsize=9)
+    if predictions:
+        patches = [Patch(fc=colour, ec="0.6", label=name) for name, colour in ERRORS.items()]
+        fig.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=8)
+    return fig, [list(axes) for axes in grid]
