@@ -28,6 +28,8 @@ class Metric:
     """A number that a section must report, and the target on the data it holds for.
 
     Accuracies and their targets are fractions, 0..1. `points` is a scale of (bar, points).
+    `target_weights` are backbones: where there are any, the target holds for a net whose pretrained
+    weights are one's of them, and for no other.
     """
 
     name: str
@@ -35,15 +37,17 @@ class Metric:
     better: str = "higher"
     target: float | None = None
     target_provenance: tuple[str, ...] = ("real",)
+    target_weights: tuple[str, ...] = ()
     points: tuple[tuple[float, float], ...] = ()
 
-    def counts(self, kinds: Iterable[str]) -> bool:
-        """Whether target and points hold for a result on data of these provenance kinds."""
-        return bool(kinds := set(kinds)) and kinds <= set(self.target_provenance)
+    def counts(self, kinds: Iterable[str], weights: str = "") -> bool:
+        """Whether target and points hold for a result: its data's kinds, its pretrained weights."""
+        named = not self.target_weights or weights in self.target_weights
+        return bool(kinds := set(kinds)) and kinds <= set(self.target_provenance) and named
 
-    def reached(self, value: float, kinds: Iterable[str]) -> bool | None:
-        """Whether the target is met; None without a target, or where the data does not count."""
-        if self.target is None or not self.counts(kinds):
+    def reached(self, value: float, kinds: Iterable[str], weights: str = "") -> bool | None:
+        """Whether the target is met; None without one, or where data or weights do not count."""
+        if self.target is None or not self.counts(kinds, weights):
             return None
         return self._reaches(value, self.target)
 

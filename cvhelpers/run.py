@@ -157,14 +157,21 @@ class Run:
         """The masks of `images`, a part of what `load(name)` gave, at their original sizes."""
         return data.original_masks(name, images, source=self.source, profile=self.profile)
 
-    def record(self, name: str, value: float, *, note: str = "", better: str = "") -> None:
-        """Store one number under a name; the manifest says its target and which way is better."""
-        entry = self._manifest.metrics.get(name)
+    def record(
+        self, name: str, value: float, *, note: str = "", better: str = "", weights: str = ""
+    ) -> None:
+        """Store one number under a name; the manifest says its target and which way is better.
+
+        `weights` names the backbone whose pretrained weights the net had: a target may hold for
+        some backbones alone, and never for one with random weights.
+        """
+        entry, kinds = self._manifest.metrics.get(name), self.kinds().values()
         self._results["metrics"][name] = {
             "value": float(value),
             "better": entry.better if entry else better or "higher",
-            "target": entry.target if entry and entry.counts(self.kinds().values()) else None,
+            "target": entry.target if entry and entry.counts(kinds, weights) else None,
             "note": note,
+            "weights": weights,
         }
         self.save()
 
@@ -229,13 +236,14 @@ class Run:
         kinds = list(self.kinds().values())
         for name, entry in self._results["metrics"].items():
             known = self._manifest.metrics.get(name)
-            judged = known is not None and known.counts(kinds)
+            weights = entry["weights"]
+            judged = known is not None and known.counts(kinds, weights)
             rows.append(
                 {
                     "metric": known.label if known else name,
                     "value": entry["value"],
                     "target": entry["target"],
-                    "reached": known.reached(entry["value"], kinds) if known else None,
+                    "reached": known.reached(entry["value"], kinds, weights) if known else None,
                     "points": known.points_for(entry["value"]) if known and judged else None,
                     "note": entry["note"],
                 }

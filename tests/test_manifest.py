@@ -122,3 +122,14 @@ def test_the_course_itself_is_sound() -> None:
         assert set(section.timeout) == {"smoke", "quick", "full"}
     for assignment in course.assignments.values():
         assert "{student}" in assignment.template
+
+
+def test_a_target_may_hold_for_named_weights_alone() -> None:
+    metric = Metric("iou", "IoU", target=0.7, target_weights=("mobilenet_v2",))
+    assert metric.reached(0.8, ["real"], "mobilenet_v2") is True
+    assert metric.reached(0.6, ["real"], "mobilenet_v2") is False
+    assert metric.reached(0.8, ["real"], "resnet18") is None
+    assert metric.reached(0.8, ["real"]) is None  # random weights
+    assert metric.reached(0.8, ["sample"], "mobilenet_v2") is None
+    anything = Metric("iou", "IoU", target=0.7)
+    assert anything.reached(0.8, ["real"], "resnet18") is True

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,9 +267,22 @@ def test_a_target_holds_for_the_data_it_was_set_for(kind: str, target: float | N
             "better": "higher",
             "target": target,
             "note": "last epoch",
+            "weights": "",
         },
-        "speed": {"value": 3.0, "better": "higher", "target": None, "note": ""},
+        "speed": {"value": 3.0, "better": "higher", "target": None, "note": "", "weights": ""},
     }
+
+
+def test_a_target_may_need_named_weights(monkeypatch) -> None:
+    place("savannah", "real")
+    run = start()
+    metric = replace(run._manifest.metrics["accuracy"], target_weights=("lion_net",))
+    monkeypatch.setitem(run._manifest.metrics, "accuracy", metric)
+    for weights, target in (("", None), ("tiger_net", None), ("lion_net", 0.7)):
+        run.record("accuracy", 0.8, weights=weights)
+        entry = stored(run)["metrics"]["accuracy"]
+        assert (entry["weights"], entry["target"]) == (weights, target)
+        assert run.summary()["reached"].tolist() == ["" if target is None else True]
 
 
 def test_one_synthetic_data_set_of_two_takes_the_target_away() -> None:

@@ -58,14 +58,18 @@ class Outcome:
         given = [number.points for number in self.numbers if number.points is not None]
         return sum(given) if given else None
 
-    def _number(self, metric: Metric, value: float, note: str = "", **_: Any) -> Number:
+    def _number(
+        self, metric: Metric, value: float, note: str = "", weights: str = "", **_: Any
+    ) -> Number:
         target, judgement = f"{metric.better} is better", ""
         if metric.target is not None:
             sign = "≥" if metric.better == "higher" else "≤"
             target = f"{sign} {shown(metric.name, metric.target)}"
-            met = metric.reached(value, self.kinds)
+            met = metric.reached(value, self.kinds, weights)
             judgement = {True: "reached", False: "missed", None: "not judged on this data"}[met]
-        points = metric.points_for(value) if metric.counts(self.kinds) else None
+            if met is None and metric.target_weights:
+                judgement = "not judged on this data, or without these weights"
+        points = metric.points_for(value) if metric.counts(self.kinds, weights) else None
         text = shown(metric.name, value)
         return Number(metric.name, metric.label, text, target, judgement, points, note)
 
