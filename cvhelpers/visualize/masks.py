@@ -19,11 +19,11 @@ from cvhelpers.visualize.pictures import WIDTH, own_axes, pixels_of
 ERRORS = {"hit": "#56B4E9", "missed": "#E69F00", "false alarm": "#AA3377", "ignored": "#FFFFFF"}
 
 
-def _canvas(image: Tensor, shape: tuple[int, ...], ax: Axes) -> None:
-    """The picture in grey, stretched over the mask's pixels: colours on it mean the mask's."""
-    grey = pixels_of(image).mean(axis=2)
+def _canvas(image: Tensor, shape: tuple[int, ...], ax: Axes, *, grey: bool = True) -> None:
+    """The picture stretched over the mask's pixels; grey, so that colours on it mean the mask's."""
+    pixels = pixels_of(image)
     area = (-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5)
-    ax.imshow(grey, cmap="gray", vmin=-80, vmax=300, extent=area)
+    ax.imshow(pixels.mean(axis=2) if grey else pixels, "gray", vmin=-80, vmax=300, extent=area)
     ax.set_axis_off()
 
 
@@ -47,7 +47,10 @@ def class_colour(label: int) -> str:
     """The colour of a class above 0 in every figure of masks, as "#rrggbb"."""
     if label == 1:
         return ERRORS["hit"]
-    return to_hex(plt.get_cmap("tab20")((2 * (label - 1) + (label - 1) // 10) % 20))
+    # Twenty of matplotlib's, without the greys, which a grey picture would swallow.
+    cycle = [to_hex(plt.get_cmap("tab20")(k)) for k in (*range(0, 20, 2), *range(1, 20, 2))]
+    cycle[cycle.index("#7f7f7f")], cycle[cycle.index("#c7c7c7")] = "#ff2090", "#00ff99"
+    return cycle[label % 20]
 
 
 def show_mask(
@@ -70,7 +73,8 @@ def show_mask(
     _paint(ax, {ERRORS["ignored"]: found == IGNORE}, alpha=0.9)
     if classes and there:
         patches = [Patch(color=class_colour(label), label=classes[label]) for label in there]
-        ax.legend(handles=patches, fontsize=7, loc="lower left", handlelength=1)
+        ax.legend(handles=patches, fontsize=7, loc="lower left", handlelength=1, frameon=True,
+                  facecolor="white", framealpha=0.7, borderpad=0.2, labelspacing=0.2)  # fmt: skip
     if title:
         ax.set_title(title)
     return ax
@@ -128,7 +132,7 @@ def segmentation_grid(
     size = (side * len(images), side * len(rows) + 0.4)
     fig, grid = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
     for column, (image, truth) in enumerate(zip(images, truths, strict=True)):
-        _canvas(image, _mask(truth).shape, grid[0, column])
+        _canvas(image, _mask(truth).shape, grid[0, column], grey=False)
         show_mask(image, truth, grid[1, column])
         for row, masks in enumerate(predictions.values(), 2):
             show_errors(image, masks[column], truth, grid[row, column])
