@@ -129,7 +129,8 @@ def segmentation_grid(
         raise ValueError(f"{len(images)} images and masks {lengths}: give as many of each")
     side = min(WIDTH / len(images), 2.4)
     shape = (len(rows), len(images))
-    size = (side * len(images), side * len(rows) + 0.4)
+    tall = max(one.shape[0] / one.shape[1] for one in map(_mask, truths))  # no gaps between rows
+    size = (side * len(images), side * min(tall, 1.3) * len(rows) + 0.5)
     fig, grid = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
     for column, (image, truth) in enumerate(zip(images, truths, strict=True)):
         _canvas(image, _mask(truth).shape, grid[0, column], grey=False)
