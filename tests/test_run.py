@@ -458,3 +458,12 @@ def test_the_summary_judges_no_synthetic_data() -> None:
     assert run.summary().empty
     run.record("accuracy", 0.99)
     assert run.summary().to_numpy().tolist() == [["lions, accuracy", 0.99, "", "", "", ""]]
+
+
+def test_original_masks_come_from_where_the_run_loads(monkeypatch) -> None:
+    asked = {}
+    monkeypatch.setattr(
+        data, "original_masks", lambda *names, **how: asked.update(how, names=names)
+    )
+    start(source="sample").original_masks("savannah", "some images")
+    assert asked == {"names": ("savannah", "some images"), "source": "sample", "profile": "smoke"}
