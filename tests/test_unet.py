@@ -193,7 +193,7 @@ def test_the_gradients_footprint_is_the_calculated_field(name: str, shift: int) 
 
 def test_what_is_unknown_is_refused_with_the_names_there_are() -> None:
     net, image = two_convolutions(), torch.zeros(1, 20, 30)
-    with pytest.raises(ValueError, match="no layer 'conv9'; the model has: 0, 1, 2"):
+    with pytest.raises(ValueError, match="Sequential has no module 'conv9'; it has: 0, 1, 2"):
         receptive_field(net, "conv9", image)
     with pytest.raises(ValueError, match=r"place=\(0, 99\) lies outside of '1', which is 10 x 15"):
         receptive_field(net, "1", image, place=(0, 99))

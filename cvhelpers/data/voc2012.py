@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from cvhelpers.data import shapes
 from cvhelpers.data.pairs import foreground as as_foreground
@@ -104,6 +103,8 @@ def write_sample(folder: Path) -> None:
 
 def _scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A photograph's stand-in and its mask: objects of any size, a border of 255 around each."""
+    from scipy import ndimage  # for drawing alone: who only reads starts faster
+
     height, width = rng.integers(100, 161, 2).tolist()
     image = shapes.background(rng, height=height, width=width)
     mask = np.zeros((height, width), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Training and evaluation mode of a model."""
+"""A model's modes, and its modules by name."""
 
 from __future__ import annotations
 
@@ -18,3 +18,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode  # not train(mode): a frozen part may differ from its parent
+
+
+def module_named(model: nn.Module, name: str) -> nn.Module:
+    """The module called `name` in `model.named_modules()`; "" is the model itself.
+
+    Raises:
+        ValueError: no such module; it names those that there are.
+    """
+    modules = dict(model.named_modules())
+    if name not in modules:
+        known = ", ".join(filter(None, modules))
+        raise ValueError(f"{type(model).__name__} has no module {name!r}; it has: {known}")
+    return modules[name]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from cvhelpers.models.modes import evaluating
+from cvhelpers.models.modes import evaluating, module_named
 from cvhelpers.models.traffic_signs import CentreCrop
 
 Span = tuple[int, int]  # first and last row (or column), both inside
@@ -86,7 +86,7 @@ def gradient_footprint(
     convolutional neural networks", NeurIPS 2016.
     """
     found: list[Tensor] = []
-    hook = _module(model, layer).register_forward_hook(lambda _m, _i, out: found.append(out))
+    hook = module_named(model, layer).register_forward_hook(lambda _m, _i, out: found.append(out))
     try:
         with evaluating(model), torch.enable_grad():
             some = next(model.parameters(), images.float())
@@ -98,14 +98,6 @@ def gradient_footprint(
     row, column = place or (maps.shape[2] // 2, maps.shape[3] // 2)
     (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), pixels)
     return gradient.abs().sum(1).mean(0)
-
-
-def _module(model: nn.Module, layer: str) -> nn.Module:
-    modules = dict(model.named_modules())
-    if layer not in modules:
-        known = ", ".join(filter(None, modules))
-        raise ValueError(f"{type(model).__name__} has no module {layer!r}; it has: {known}")
-    return modules[layer]
 
 
 class _Tracer(fx.Tracer):
@@ -128,7 +120,7 @@ class _Recorded(fx.Interpreter):
             ) from error
         super().__init__(fx.GraphModule(model, graph), garbage_collect_values=False)
         self.steps = list(graph.nodes)
-        self.layers = dict(model.named_modules())
+        self.model = model
         some = next(model.parameters(), image.float())
         with evaluating(self.module), torch.no_grad():
             self.run(image[None].to(some.device, some.dtype))
@@ -138,9 +130,7 @@ class _Recorded(fx.Interpreter):
         """The step that puts out what `layer` does: of a container, its last one."""
         if not layer:
             return self.steps[-1].all_input_nodes[0]
-        if layer not in self.layers:
-            known = ", ".join(filter(None, self.layers))
-            raise ValueError(f"no layer {layer!r}; the model has: {known}")
+        module_named(self.model, layer)  # a ValueError names those that there are
         inside = [n for n in self.steps if layer in n.meta.get("nn_module_stack", {})]
         maps = [n for n in inside if getattr(self.values.get(n), "ndim", 0) == 4]
         if not maps:
@@ -210,9 +200,9 @@ def _of_layer(layer: nn.Module, axis: int, index: int, before: int, after: int) 
 
 
 def _interpolated(mode: str, index: int, before: int, after: int) -> Span:
-    place = (index + 0.5) * before / after
     if mode == "nearest":
-        return math.floor(index * before / after), math.floor(index * before / after)
+        return index * before // after, index * before // after
     if mode == "bilinear":
+        place = (index + 0.5) * before / after
         return math.floor(place - 0.5), math.floor(place + 0.5)
     raise ValueError(f"interpolation {mode!r} is unknown here; nearest and bilinear are known")

@@ -29,9 +29,9 @@ class DecoderBlock(nn.Module):
 class TransferUNet(TransferNet):
     """A U-Net whose way down is a pretrained backbone; the decoder is new.
 
-    The maps of every size on the way down, the last ones before each halving, are the skips; the
-    last skip is the normalised image itself. `freeze` and `unfreeze` mean what they mean in
-    `TransferNet`, with the decoder in the place of the head.
+    The maps of every size on the way down, the last ones before each halving, are the skips; where
+    the first block halves, as MobileNetV2's does, the last skip is the normalised image. `freeze`
+    and `unfreeze` mean what they mean in `TransferNet`, with the decoder in the place of the head.
 
     Shape: `(B, 3, H, W)` raw pixels 0..255, H and W of 32 or more -> `(B, num_classes, H, W)`
     logits.

@@ -15,7 +15,7 @@ from cvhelpers.data.images import Images
 from cvhelpers.fingerprint import fingerprint_of
 from cvhelpers.models.modes import evaluating
 from cvhelpers.results import atomic_write
-from cvhelpers.training.loop import batches_of
+from cvhelpers.training.batches import batches_of
 from cvhelpers.training.precision import Policy
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from cvhelpers.data.features import FeatureBatches
-from cvhelpers.data.images import Images
 from cvhelpers.models.modes import evaluating
+from cvhelpers.training.batches import Data, batches_of, labels_of, look_ahead
 from cvhelpers.training.checkpoints import TrainingCheckpoint
 from cvhelpers.training.history import History
 from cvhelpers.training.losses import cross_entropy
@@ -25,8 +24,6 @@ from cvhelpers.training.preflight import check_labels, check_setup
 from cvhelpers.training.progress import Progress
 from cvhelpers.training.schedules import EarlyStopping, step_schedule, steps_each_batch
 
-# A set of images, or any iterable of (images, targets) batches that can be gone through again.
-Data = Images | Iterable[tuple[Tensor, Tensor]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -99,7 +96,7 @@ def fit(
         settings |= {"train": train, "val": val, "batch size": batch_size, "schedule": schedule}
         settings |= {"schedule every": schedule_every, "code": (train_epoch, batches_of)}
         history = saved.resume(model, settings, epochs=epochs)
-    images, steps = _look_ahead(train, batch_size, epochs)
+    images, steps = look_ahead(train, batch_size, epochs)
     precision = history.precision or precision
     policy = device_policy(model, images, precision=precision, steps=steps)
     history.precision = str(policy.dtype).removeprefix("torch.")
@@ -109,7 +106,7 @@ def fit(
             batches = batches_of(train, policy.device, batch_size, shuffle=True, generator=order)
             row: dict[str, float] = {"epoch": len(history) + 1}
             row |= _prefixed(
-                "train", train_epoch(model, batches, policy, labels=_labels_of(train), **step)
+                "train", train_epoch(model, batches, policy, labels=labels_of(train), **step)
             )
             row |= _prefixed("val", evaluate(model, val))
             row["learning_rate"] = optimizer.param_groups[0]["lr"]
@@ -197,66 +194,10 @@ def evaluate(model: nn.Module, data: Data, *, batch_size: int | None = None) -> 
         for images, targets in batches_of(data, device, batch_size):
             logits = model(images).float()
             if not totals.samples:
-                labels = _labels_of(data)
+                labels = labels_of(data)
                 check_labels(targets if labels is None else labels, logits)
             totals.add(cross_entropy(logits, targets), logits, targets)
     return totals.averages()
-
-
-def batches_of(
-    data: Data,
-    device: torch.device,
-    batch_size: int | None,
-    *,
-    shuffle: bool = False,
-    generator: torch.Generator | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield `(images, targets)` on `device`, from `Images` or from batches of your own.
-
-    `batch_size` None is for evaluation: 512 images, or as many as have two million pixels.
-
-    `generator`, on the CPU, draws the order of `Images` and `FeatureBatches`; batches of your own
-    keep theirs.
-
-    When shuffling (training), a last batch of one single image is left out: batch normalisation
-    cannot train on it, and the next epoch leaves out another one.
-    """
-    if isinstance(data, Images):
-        if batch_size is None:
-            batch_size = max(1, min(512, 2**21 // math.prod(data.images.shape[2:])))
-        lonely = shuffle and len(data) > batch_size and len(data) % batch_size == 1
-        yield from data.to(device).batches(
-            batch_size, shuffle=shuffle, generator=generator, drop_last=lonely
-        )
-    else:
-        for images, targets in _drawn_by(data, generator):
-            yield images.to(device, non_blocking=True), targets.to(device, non_blocking=True)
-
-
-def _look_ahead(train: Data, batch_size: int, epochs: int) -> tuple[Tensor, int]:
-    """Return the first batch of images and the number of training steps to come."""
-    if isinstance(train, Images):
-        return train.images[:batch_size], epochs * math.ceil(len(train) / batch_size)
-    if iter(train) is train:
-        raise ValueError(
-            f"train is a {type(train).__name__}, which is empty after one epoch; "
-            "give a list of batches, a DataLoader, or Images"
-        )
-    length = len(train) if isinstance(train, Sized) else 1
-    spare = torch.Generator()  # looking ahead moves no other random number
-    return next(iter(_drawn_by(train, spare)), (torch.empty(0),))[0], epochs * length
-
-
-def _drawn_by(
-    data: Iterable[tuple[Tensor, Tensor]], generator: torch.Generator | None
-) -> Iterable[tuple[Tensor, Tensor]]:
-    """`FeatureBatches` in an order drawn by `generator`; any other iterable as it is."""
-    return data.batches(generator=generator) if isinstance(data, FeatureBatches) else data
-
-
-def _labels_of(data: Data) -> Tensor | None:
-    """All labels, where the data hold them: `Images` and `FeatureBatches` do."""
-    return data.labels if isinstance(data, Images | FeatureBatches) else None
 
 
 def _prefixed(prefix: str, values: dict[str, float]) -> dict[str, float]:

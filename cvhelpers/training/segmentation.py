@@ -67,14 +67,10 @@ def pooled_scores(
 ) -> dict[str, float]:
     """`mask_scores` of the pixels of all images together: a large image counts for more."""
     pairs = zip(predicted, truths, strict=True)
-    return mask_scores(sum_counts([confusion_counts(a, b, num_classes) for a, b in pairs]))
-
-
-def sum_counts(counts: Sequence[Tensor]) -> Tensor:
-    """The sum of confusion counts `(K, K)`."""
+    counts = [confusion_counts(one, truth, num_classes) for one, truth in pairs]
     if not counts:
         raise ValueError("no masks to judge")
-    return torch.stack(list(counts)).sum(0)
+    return mask_scores(torch.stack(counts).sum(0))
 
 
 def boundary_f(predicted: Tensor, truth: Tensor, *, tolerance: float = TOLERANCE) -> float:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from cvhelpers.models.modes import evaluating
+from cvhelpers.models.modes import evaluating, module_named
 
 
 @contextmanager
@@ -26,11 +26,7 @@ def capture(
     back even after an error. Unknown name: ValueError with the model's names.
     """
     names = [names] if isinstance(names, str) else list(names)
-    modules = dict(model.named_modules())
-    for name in names:
-        if name not in modules:
-            known = ", ".join(filter(None, modules))
-            raise ValueError(f"{type(model).__name__} has no module {name!r}; it has: {known}")
+    modules = {name: module_named(model, name) for name in names}
     maps: dict[str, Tensor] = {}
 
     def record(name: str, output: object) -> None:

@@ -28,7 +28,7 @@ from cvhelpers.data.images import Images
 from cvhelpers.data.store import Provenance
 from cvhelpers.models import MIRROR_CLASSES, SmallCNN, TrafficSignCNN, template_augmentation
 from cvhelpers.runtime import ALLOCATOR, device_name, pick_device, seed_everything
-from cvhelpers.training.loop import batches_of
+from cvhelpers.training.batches import batches_of
 from cvhelpers.training.precision import Policy, device_policy
 
 COUNT, BATCH, WARM_UP = 45_000, 128, 10

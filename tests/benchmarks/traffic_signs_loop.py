@@ -33,7 +33,8 @@ from cvhelpers.data.images import Images, Splits
 from cvhelpers.models import MIRROR_CLASSES, TrafficSignCNN, template_augmentation
 from cvhelpers.runtime import ALLOCATOR, device_name, pick_device, seed_everything
 from cvhelpers.training import evaluate
-from cvhelpers.training.loop import batches_of, train_epoch
+from cvhelpers.training.batches import batches_of
+from cvhelpers.training.loop import train_epoch
 from cvhelpers.training.precision import device_policy
 
 BATCH = 128
