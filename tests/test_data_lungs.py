@@ -1,8 +1,6 @@
 """Chest X-rays: both collections, both lungs, patients that stay together, and bad files."""
 
-import hashlib
 import io
-import shutil
 import zipfile
 from dataclasses import replace
 
@@ -170,8 +168,7 @@ def test_the_sample_is_the_official_layout(data_folder) -> None:
     dark = splits.train.images[:, 0].float()
     inside, outside = dark[splits.train.labels == 1].mean(), dark[splits.train.labels == 0].mean()
     assert inside < outside  # air is dark
-    lacking = [name for name in ("MCUCXR_0017_0", "MCUCXR_0042_0")]
-    for name, side in zip(lacking, SIDES, strict=True):
+    for name, side in zip(("MCUCXR_0017_0", "MCUCXR_0042_0"), SIDES, strict=True):
         with Image.open(folder / f"ManualMask/{side}Mask/{name}.png") as mask:
             assert not np.asarray(mask).any()
 
@@ -252,5 +249,3 @@ def test_an_archive_without_a_published_checksum_is_unverified(tmp_path, monkeyp
     splits = data.load("lungs", source="real", size=8)
     assert splits.provenance.kind == "unverified"
     assert "for which no checksum is published" in splits.provenance.note
-    assert len(hashlib.md5(buffer.getvalue()).hexdigest()) == 32
-    shutil.rmtree(folder)
