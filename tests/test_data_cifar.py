@@ -72,6 +72,32 @@ def test_torchvision_reads_the_sample_alike(placed, tmp_path, monkeypatch):
     assert list(ours.classes) == theirs.classes
 
 
+def test_the_two_samples_share_no_class(tmp_path):
+    kinds = {}
+    for name, entry in ENTRIES.items():
+        *_, classes, first = entry.write_sample.args
+        kinds[name] = set(range(first, first + len(classes)))
+    assert kinds["cifar10"].isdisjoint(kinds["cifar100"])
+
+
+def test_coarse_labels_come_with_the_same_splits(drawn, tmp_path, monkeypatch):
+    entry, folder = drawn
+    monkeypatch.setenv("CVHELPERS_DATA_DIR", str(tmp_path))
+    shutil.copytree(folder, entry.path)
+    if entry.name == "cifar10":
+        with pytest.raises(ValueError, match="cifar10 has no option"):
+            data.load("cifar10", coarse=True)
+        return
+    fine, coarse = data.load("cifar100"), data.load("cifar100", coarse=True)
+    assert coarse.classes[3] == "group_03"
+    assert len(coarse.classes) == 20
+    for part in ("train", "val", "test"):
+        one, other = getattr(fine, part), getattr(coarse, part)
+        assert one.names == other.names
+        assert one.images.equal(other.images)
+        assert (one.labels // 5).equal(other.labels)
+
+
 def test_only_cifar100_has_coarse_labels(placed):
     batch, meta = (
         pickle.loads((placed.path / list(placed.files)[k]).read_bytes()) for k in (0, -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,23 +23,40 @@ ARRAY_PARTS = {
 }
 
 
-def read(names: list[str], prefix: str, folder: Path, size: int) -> dict[str, np.ndarray]:
+def read_10(names: list[str], folder: Path, size: int) -> dict[str, np.ndarray]:
+    """CIFAR-10, see `_read`."""
+    return _read(names, folder, size, split_by="", named_by="")
+
+
+def read_100(
+    names: list[str], folder: Path, size: int, *, coarse: bool = False
+) -> dict[str, np.ndarray]:
+    """CIFAR-100 by its 100 fine classes, or the very same splits by their 20 coarse ones."""
+    named_by = "coarse_" if coarse else "fine_"
+    return _read(names, folder, size, split_by="fine_", named_by=named_by)
+
+
+def _read(
+    names: list[str], folder: Path, size: int, *, split_by: str, named_by: str
+) -> dict[str, np.ndarray]:
     """Training batches split 90/10 into train and validation once and for all; test stays test.
 
-    `names`: files, the training batches first, then test batch and meta file. `prefix` of keys.
-    Images are called by their place in the official order: "X_train[12]", "X_test[0]".
+    `names`: files, the training batches first, then test batch and meta file. `named_by` begins
+    the keys of the labels that are given, `split_by` of those that stratify the split. Images are
+    called by their place in the official order: "X_train[12]", "X_test[0]".
     """
     if size != SIZE:
         raise ValueError(f"CIFAR images are {SIZE} x {SIZE}, not {size}; resize on the device")
     *train, test, meta = (folder / name for name in names)
-    (classes,) = _unpickle(meta, f"{prefix}label_names")
-    batches = [_batch(path, f"{prefix}labels", len(classes)) for path in train]
+    classes, deciding = _unpickle(meta, f"{named_by}label_names", f"{split_by}label_names")
+    batches = [_batch(path, f"{named_by}labels", len(classes)) for path in train]
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    strata = np.concatenate([_batch(path, f"{split_by}labels", len(deciding))[1] for path in train])
     arrays = {"classes": np.array(classes)}
-    for part, chosen in zip(("train", "val"), stratified(labels, 0.1, seed=10), strict=True):
+    for part, chosen in zip(("train", "val"), stratified(strata, 0.1, seed=10), strict=True):
         arrays[f"{part}_images"], arrays[f"{part}_labels"] = images[chosen], labels[chosen]
         arrays[f"{part}_names"] = np.array([f"X_train[{row}]" for row in chosen])
-    tests = _batch(test, f"{prefix}labels", len(classes))
+    tests = _batch(test, f"{named_by}labels", len(classes))
     arrays["test_images"], arrays["test_labels"] = tests
     arrays["test_names"] = np.array([f"X_test[{row}]" for row in range(len(tests[1]))])
     return arrays
@@ -80,18 +98,24 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def write_sample(
-    names: list[str], prefix: str, classes: list[str], folder: Path, *, train: int = 2400
-) -> None:
-    """Pickles as the official ones, with `train` training rows and a quarter as many for test."""
+    names: list[str], prefix: str, classes: list[str], first: int, folder: Path, *,
+    train: int = 2400,
+) -> None:  # fmt: skip
+    """Pickles as the official ones, with `train` training rows and a quarter as many for test.
+
+    The classes are drawn as `shapes.draw` draws its kinds `first`, `first + 1`, and so on.
+    """
     *batches, test, meta = names
     rows = {**dict.fromkeys(batches, train // len(batches)), test: train // 4}
     for number, (name, count) in enumerate(rows.items()):
         rng = np.random.default_rng([len(classes), number])
         labels = rng.permutation(np.arange(count) % len(classes)).tolist()
-        drawn = [shapes.draw(rng, k, height=SIZE, width=SIZE, clutter=2)[0] for k in labels]
+        drawn = [shapes.draw(rng, first + k, height=SIZE, width=SIZE, clutter=2) for k in labels]
         batch = {
             "batch_label": name,
-            "data": np.stack(drawn).transpose(0, 3, 1, 2).reshape(count, -1),
+            "data": np.stack([image for image, _ in drawn])
+            .transpose(0, 3, 1, 2)
+            .reshape(count, -1),
             "filenames": [f"{classes[k]}_s_{row:06d}.png" for row, k in enumerate(labels)],
             f"{prefix}labels": labels,
         }
@@ -105,8 +129,9 @@ def write_sample(
 
 
 def _entry(
-    title: str, folder: str, classes: list[str], *, prefix: str, files: dict[str, str], md5: str
-) -> DataSet:
+    title: str, folder: str, classes: list[str], *, prefix: str, files: dict[str, str], md5: str,
+    read: Callable[..., dict[str, np.ndarray]], first: int, version: int,
+) -> DataSet:  # fmt: skip
     archive = f"{title.lower()}-python.tar.gz"
     return DataSet(
         name=title.lower().replace("-", ""),
@@ -125,10 +150,10 @@ def _entry(
         image_size=SIZE,
         classes=len(classes),
         files=files,
-        version=2,
+        version=version,
         unpack=lambda scratch: scratch / folder,
-        write_sample=partial(write_sample, list(files), prefix, classes),
-        read=partial(read, list(files), prefix),
+        write_sample=partial(write_sample, list(files), prefix, classes, first),
+        read=partial(read, list(files)),
     )
 
 
@@ -147,6 +172,9 @@ CIFAR10 = _entry(
         "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
     },
     md5="c58f30108f718f92721af3b95e74349a",
+    read=read_10,
+    first=100,  # behind CIFAR-100's: the two samples have no class in common
+    version=3,
 )
 CIFAR100 = _entry(
     "CIFAR-100",
@@ -159,4 +187,7 @@ CIFAR100 = _entry(
         "meta": "7973b15100ade9c7d40fb424638fde48",
     },
     md5="eb9058c3a382ffc7106e4002c42a8d85",
+    read=read_100,
+    first=0,
+    version=2,
 )
