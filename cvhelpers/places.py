@@ -11,9 +11,10 @@ from filelock import FileLock
 
 from cvhelpers.manifest import repository_root
 from cvhelpers.results import FILE_NAME
-from cvhelpers.runtime import is_headless
+from cvhelpers.runtime import in_colab, is_headless
 
 OWN_CACHE = "set CVHELPERS_CACHE_DIR to a folder of your own"
+DRIVE = Path("/content/drive")  # where Colab's documentation mounts the user's Google Drive
 _told: set[Path] = set()  # folders that the user was told of
 
 
@@ -91,6 +92,26 @@ def this_run() -> Path:
     if folder := os.environ.get("CVHELPERS_RUN_DIR"):
         return Path(folder)
     return runs_dir() / "lab"
+
+
+def keep_on_drive() -> None:
+    """Mount the user's Google Drive in Colab, and keep this run there: see `this_run`.
+
+    A Colab machine and its disk are gone some time after its notebook is closed; what lies on the
+    Drive is found again by the next one, checkpoints and finished trials too.
+
+    Raises:
+        ValueError: this is not Colab.
+    """
+    if not in_colab():
+        raise ValueError(
+            "drive=True keeps a run on Google Drive, for Colab; here runs stay on the disk anyway: "
+            "leave it False"
+        )
+    from google.colab import drive  # type: ignore[import-not-found]
+
+    drive.mount(str(DRIVE))
+    os.environ["CVHELPERS_RUN_DIR"] = str(DRIVE / "MyDrive" / "cvhelpers" / "runs" / "lab")
 
 
 def in_checkout(folder: Path) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cvhelpers import data, manifest, runtime, visualize
-from cvhelpers.places import in_checkout, runs_with, this_run
+from cvhelpers.places import in_checkout, keep_on_drive, runs_with, this_run
 from cvhelpers.results import atomic_write, read_results, write_results
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def start_run(
     source: str = "auto",
     seed: int = 0,
     deterministic: bool = False,
+    drive: bool = False,
 ) -> Run:
     """Seed everything, pick the device, prepare the section's folder, and say so in one line.
 
@@ -42,10 +43,14 @@ def start_run(
         source: `real`, `sample`, or `auto`: see `data.load`.
         seed: of Python, NumPy and torch.
         deterministic: repeatable GPU kernels too, at a cost in speed.
+        drive: in Colab, mount the user's Google Drive and keep the run there, so that the next
+            machine goes on where this one stopped.
 
     Raises:
-        ValueError: unknown section, profile, source or data set.
+        ValueError: unknown section, profile, source or data set; a drive outside of Colab.
     """
+    if drive:
+        keep_on_drive()
     run = Run(section, tuple(data), profile, source, seed)
     runtime.seed_everything(seed, deterministic=deterministic)
     visualize.use_style()
@@ -53,6 +58,8 @@ def start_run(
     print(run.status())
     if "CVHELPERS_RUN_DIR" not in os.environ and not in_checkout(run.folder):
         print(f"this run is kept in {run.folder}: the course's own folder may only be read")
+    if drive:
+        print(f"this run is kept on Google Drive, in {run.folder}")
     for name, kind in run.kinds().items():
         if kind != "real":
             print(f"{_BANNERS[kind]} ({name}: {run.provenance[name]['note']})")

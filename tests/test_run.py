@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,15 @@ from typing import Any
 import fake_data
 import pandas as pd
 import pytest
+import tiny
 import torch
 from matplotlib.figure import Figure
 
-from cvhelpers import data, runtime
+from cvhelpers import data, places, runtime
 from cvhelpers.data.store import Provenance
 from cvhelpers.results import missing, read_results
 from cvhelpers.run import Run, start_run
+from cvhelpers.training import History, fit
 
 MANIFEST = """
 [assignments.1_zoo]
@@ -467,3 +471,47 @@ def test_original_masks_come_from_where_the_run_loads(monkeypatch) -> None:
     )
     start(source="sample").original_masks("savannah", "some images")
     assert asked == {"names": ("savannah", "some images"), "source": "sample", "profile": "smoke"}
+
+
+# Google Drive, in Colab
+
+
+@pytest.fixture
+def drive(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Colab machine with a user's Drive, which is there only once it is mounted."""
+    mounted = root / "content" / "drive"
+    colab = types.ModuleType("google.colab")
+    colab.drive = types.SimpleNamespace(mount=lambda place: (Path(place) / "MyDrive").mkdir())
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setattr(places, "DRIVE", mounted)
+    monkeypatch.setenv("CVHELPERS_RUN_DIR", "")  # given back after the test, whatever it becomes
+    mounted.mkdir(parents=True)
+    return mounted
+
+
+def train_on_drive(epochs: int) -> History:
+    """What a notebook with `drive=True` does in a new session: everything but the Drive is new."""
+    run = start_run(LIONS, drive=True)
+    images, net = tiny.pictures(), tiny.net()
+    torch.manual_seed(0)
+    file = run.checkpoint("net")
+    return fit(net, images, images, epochs=epochs, optimizer=tiny.sgd(net), checkpoint=file)
+
+
+def test_the_next_session_goes_on_from_the_drive(
+    drive: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = train_on_drive(2)
+    where = drive / "MyDrive" / "cvhelpers" / "runs" / "lab" / LIONS
+    assert (where / "checkpoints" / "net.pt").is_file()
+    assert "this run is kept on Google Drive, in " in capsys.readouterr().out
+    monkeypatch.setenv("CVHELPERS_RUN_DIR", "")  # the next machine knows nothing of it
+    sys.modules["google.colab"].drive.mount = lambda place: None  # the same Drive
+    after = train_on_drive(3)
+    assert after.rows[:2] == before.rows, "trained again instead of gone on"
+    assert len(after) == 3
+
+
+def test_a_drive_is_for_colab() -> None:
+    with pytest.raises(ValueError, match="for Colab; here runs stay on the disk anyway"):
+        start_run(LIONS, drive=True)

@@ -58,6 +58,16 @@ def changed(model: nn.Module, before: dict[str, Tensor]) -> set[str]:
 # What it computes
 
 
+def test_small_images_are_brought_to_a_size_first() -> None:
+    model, plain = small("resnet18", size=64), small("resnet18")
+    plain.load_state_dict(model.state_dict())
+    images = raw(2)
+    larger = nn.functional.interpolate(plain.normalize(images), size=(64, 64), mode="bilinear")
+    with evaluating(model), evaluating(plain), torch.inference_mode():
+        torch.testing.assert_close(model.features(images), plain.backbone(larger))
+        assert not torch.allclose(model.features(images), plain.features(images), rtol=0.01)
+
+
 def own_net(name: str, model: TransferNet) -> nn.Module:
     """torchvision's own net with the backbone of `model`, its classifier taken off."""
     net = get_model(name)

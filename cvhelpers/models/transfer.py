@@ -30,9 +30,12 @@ class TransferNet(nn.Module):
         pretrained: ImageNet's weights, see `load_pretrained` for what can fail; False draws
             random ones.
         dropout: before the linear layer.
+        size: bring normalised images to `size x size` pixels first, bilinearly: small images stay
+            small in memory. None leaves them as they come.
 
     Attributes:
         normalize: the constants that the weights were trained with.
+        resize: to `size`; an identity without one.
         backbone: `features`, pooling and flattening; `backbone.features` alone is an encoder.
         head: dropout and linear layer.
         provenance: of the backbone's weights, `{"kind": ..., "note": ...}` with kind "real",
@@ -43,11 +46,13 @@ class TransferNet(nn.Module):
     """
 
     def __init__(
-        self, backbone: str, num_classes: int, *, pretrained: bool = True, dropout: float = 0.2
-    ) -> None:
+        self, backbone: str, num_classes: int, *, pretrained: bool = True, dropout: float = 0.2,
+        size: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         constants = weights_entry(backbone).transforms()
         self.normalize = Normalize(constants.mean, constants.std)
+        self.resize = nn.Upsample(size=size, mode="bilinear") if size else nn.Identity()
         self.provenance = {"kind": "untrained", "note": f"{backbone} with random weights"}
         with torch.device("meta" if pretrained else "cpu"):  # nothing is drawn only to be replaced
             model = get_model(backbone, weights=None)
@@ -63,7 +68,7 @@ class TransferNet(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Pooled features of raw images: `(B, 3, H, W)` -> `(B, F)`."""
-        return self.backbone(self.normalize(images))
+        return self.backbone(self.resize(self.normalize(images)))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))

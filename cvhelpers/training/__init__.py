@@ -11,6 +11,7 @@ from cvhelpers.training.history import History
 from cvhelpers.training.loop import evaluate, fit, predict
 from cvhelpers.training.losses import cross_entropy, cross_entropy_and_dice, soft_dice_loss
 from cvhelpers.training.metrics import confusion_counts, mask_scores, overlaps
+from cvhelpers.training.predictions import ensemble, save_predictions
 from cvhelpers.training.schedules import EarlyStopping, one_cycle, plateau
 from cvhelpers.training.segmentation import (
     boundary_f,
@@ -27,6 +28,7 @@ __all__ = [
     "confusion_counts",
     "cross_entropy",
     "cross_entropy_and_dice",
+    "ensemble",
     "evaluate",
     "fit",
     "frozen_features",
@@ -40,6 +42,7 @@ __all__ = [
     "predict_masks",
     "read_checkpoint",
     "save_checkpoint",
+    "save_predictions",
     "score_masks",
     "soft_dice_loss",
 ]
