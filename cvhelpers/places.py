@@ -108,7 +108,7 @@ def keep_on_drive() -> None:
             "drive=True keeps a run on Google Drive, for Colab; here runs stay on the disk anyway: "
             "leave it False"
         )
-    from google.colab import drive  # type: ignore[import-not-found]
+    from google.colab import drive
 
     drive.mount(str(DRIVE))
     os.environ["CVHELPERS_RUN_DIR"] = str(DRIVE / "MyDrive" / "cvhelpers" / "runs" / "lab")
