@@ -72,7 +72,7 @@ def test_torchvision_reads_the_sample_alike(placed, tmp_path, monkeypatch):
     assert list(ours.classes) == theirs.classes
 
 
-def test_the_two_samples_share_no_class(tmp_path):
+def test_the_two_samples_share_no_class():
     kinds = {}
     for name, entry in ENTRIES.items():
         *_, classes, first = entry.write_sample.args
