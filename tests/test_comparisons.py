@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cvhelpers.experiments import bootstrap_interval, compare_all, holm
+from cvhelpers.experiments import bootstrap_interval, compare_all, holm, mcnemar
 
 
 def table() -> pd.DataFrame:
@@ -90,3 +90,41 @@ def test_compare_all_refusals() -> None:
         compare_all(table(), "acc", baseline="plain")
     with pytest.raises(ValueError, match=r"'wide' has seed \[0, 1, 2, 3\].*paired_by=None"):
         compare_all(table().drop(index=5), "accuracy", baseline="plain")
+
+
+def answers(*known: range) -> dict[str, np.ndarray]:
+    """For each of "abc...": which of ten images it knows."""
+    return {chr(97 + i): np.isin(np.arange(10), one) for i, one in enumerate(known)}
+
+
+def test_mcnemar_by_hand() -> None:
+    right = answers(range(8), range(6, 9), range(6, 9))
+    found = mcnemar(right, [("a", "b"), ("b", "a"), ("b", "c")])
+    # a alone knows 0 to 5, b alone knows 8: at least 6 of seven one way, or the other, 2 * 8 / 128.
+    assert found["gained"].tolist() == [6, 1, 0]
+    assert found["lost"].tolist() == [1, 6, 0]
+    assert found["p"].tolist() == pytest.approx([0.125, 0.125, 1.0])
+    assert found["p_holm"].tolist() == pytest.approx(holm(found["p"].tolist()))
+    assert found["accuracy a"].tolist() == pytest.approx([0.8, 0.3, 0.3])
+    assert found["says"].tolist() == ["undecided"] * 3
+    assert mcnemar(right, [("a", "b")], alpha=0.2)["says"].tolist() == ["better"]
+    assert mcnemar(right, [("b", "a")], alpha=0.2)["says"].tolist() == ["worse"]
+
+
+def test_mcnemar_corrects_for_the_number_of_pairs() -> None:
+    right = answers(range(7), range(7, 8), range(7))
+    assert mcnemar(right, [("a", "b")])["p"].tolist() == pytest.approx([2 * 9 / 256])
+    twice = mcnemar(right, [("a", "b"), ("c", "b")])
+    assert twice["p_holm"].tolist() == pytest.approx([4 * 9 / 256] * 2)
+
+
+def test_mcnemar_refuses_what_cannot_be_compared() -> None:
+    right = answers(range(7), range(3))
+    with pytest.raises(ValueError, match="give pairs of a, b"):
+        mcnemar(right, [("a", "z")])
+    with pytest.raises(ValueError, match="give pairs of a, b"):
+        mcnemar(right, [])
+    with pytest.raises(ValueError, match=r"b has answers of shape \(9,\)"):
+        mcnemar({"a": right["a"], "b": right["b"][:9]}, [("a", "b")])
+    with pytest.raises(ValueError, match="kind int64"):
+        mcnemar({"a": right["a"], "b": right["b"].astype(int)}, [("a", "b")])

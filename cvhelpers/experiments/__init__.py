@@ -1,6 +1,6 @@
 """Experiments: many trainings compared. Repeated trials, exact statistics, several comparisons."""
 
-from cvhelpers.experiments.comparisons import bootstrap_interval, compare_all, holm
+from cvhelpers.experiments.comparisons import bootstrap_interval, compare_all, holm, mcnemar
 from cvhelpers.experiments.statistics import Comparison, compare, verdict
 from cvhelpers.experiments.trials import Trials, run_trials
 
@@ -11,6 +11,7 @@ __all__ = [
     "compare",
     "compare_all",
     "holm",
+    "mcnemar",
     "run_trials",
     "verdict",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest
 
 from cvhelpers.experiments.statistics import checked_values, compare
 
@@ -102,3 +104,43 @@ def compare_all(
         row |= {key: getattr(one, key) for key in shown}
         rows.append({**row, "low": low, "high": high})
     return pd.DataFrame(rows)
+
+
+def mcnemar(
+    right: Mapping[str, ArrayLike], pairs: Sequence[tuple[str, str]], *, alpha: float = 0.05
+) -> pd.DataFrame:
+    """Compare classifiers by their answers to the same images: a row for each pair (a, b).
+
+    `right` holds, for each name, which images were classified rightly. `gained` counts the images
+    that only a got right, `lost` those that only b did; what both know or neither knows cannot
+    tell them apart. `p` is exact and two-sided (McNemar 1947), `p_holm` corrected for the number
+    of pairs, and `says` what follows for a: "better", "worse" or "undecided". It knows the chance
+    of which images were drawn, and nothing of the chance of another seed: for that, `compare`.
+
+    Raises:
+        ValueError: no pairs, a name without answers, answers that are not one True or False for
+            each of the same number of images.
+    """
+    answers = {name: np.asarray(one) for name, one in right.items()}
+    first = next(iter(answers.values()), np.empty(0))
+    for name, one in answers.items():
+        if one.ndim != 1 or one.dtype != bool or not one.size or one.shape != first.shape:
+            raise ValueError(
+                f"{name} has answers of shape {one.shape} and kind {one.dtype}; give one True or "
+                "False an image, of the same images for all"
+            )
+    unknown = sorted({name for pair in pairs for name in pair} - set(answers))
+    if unknown or not pairs:
+        raise ValueError(f"pairs={pairs!r}: give pairs of {', '.join(answers)}")
+    rows = []
+    for a, b in pairs:
+        one, other = answers[a], answers[b]
+        gained, lost = int((one & ~other).sum()), int((other & ~one).sum())
+        p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+        row = {"a": a, "b": b, "accuracy a": one.mean(), "accuracy b": other.mean()}
+        rows.append(row | {"gained": gained, "lost": lost, "p": p})
+    table = pd.DataFrame(rows)
+    table["p_holm"] = holm(table["p"].tolist())
+    words = np.where(table["gained"] > table["lost"], "better", "worse")
+    table["says"] = np.where(table["p_holm"] <= alpha, words, "undecided")
+    return table
