@@ -18,7 +18,7 @@ FLOORS = [
     {"runtime", "results", "manifest", "evidence", "fingerprint", "places", "masks", "augment"},
     {"data", "models"},
     {"training", "experiments", "visualize", "headless"},
-    {"run", "coursework", "doctor"},
+    {"run", "checks", "coursework", "doctor"},
     {"__main__"},
 ]
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}

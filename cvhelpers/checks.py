@@ -1,0 +1,126 @@
+"""What the notebooks' checks have in common: to look at trainings and nets from outside."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+
+from cvhelpers.training import History, fit
+
+# What `fit` seems to return: one epoch, its numbers all different, so that one can tell them apart.
+_EPOCH = {"epoch": 1, "train_loss": 0.9, "train_accuracy": 0.6, "val_loss": 0.8}
+_EPOCH |= {"val_accuracy": 0.7, "val_iou": 0.4, "val_dice": 0.5, "learning_rate": 0.1}
+
+
+def handed_to_fit(train_it: Callable[..., Any], *arguments: Any, **options: Any) -> dict[str, Any]:
+    """Call `train_it` with the notebook's `fit` replaced: nothing is trained.
+
+    Returns what `fit` was handed, by the names of its parameters, defaults included; under
+    "returned" what `train_it` returned, under "history" what `fit` seemed to return, one epoch.
+
+    Raises:
+        AssertionError: `fit`, as the notebook has imported it, was not called exactly once.
+    """
+    history = History([{**_EPOCH, "seconds": 1.0}], finished=True)
+    with patch("__main__.fit", return_value=history) as seen:
+        returned = train_it(*arguments, **options)
+    name = getattr(train_it, "__name__", "the function")
+    assert seen.call_count == 1, (
+        f"{name} is to call `fit`, as imported above, once, not {seen.call_count} times"
+    )
+    call = inspect.signature(fit).bind(*seen.call_args.args, **seen.call_args.kwargs)
+    call.apply_defaults()
+    return call.arguments | {"returned": returned, "history": history}
+
+
+def shaken(net: nn.Module, seed: int = 0) -> nn.Module:
+    """The net in evaluation mode, its batch normalisations with drawn weights and averages.
+
+    Freshly built, they let everything through (nearly) as it comes, and a missing or misplaced one
+    would not show.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    for layer in net.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
+                if tensor is not None:
+                    drawn = torch.rand(tensor.shape, generator=draw) + 0.5
+                    tensor.data.copy_(drawn)
+    return net.eval()
+
+
+def agree(
+    got: Tensor,
+    wanted: Tensor,
+    what: str,
+    *,
+    slips: Mapping[str, Tensor] | None = None,
+    tolerance: float = 1e-4,
+) -> None:
+    """Hold a result against the right one; `slips` are what typical mistakes lead to.
+
+    Values may differ by `tolerance` times the largest one wanted.
+
+    Raises:
+        AssertionError: another shape, or other values; where they are those of a slip, its name.
+    """
+    shapes = tuple(got.shape), tuple(wanted.shape)
+    assert shapes[0] == shapes[1], f"{what}: shape {shapes[0]}, and {shapes[1]} is wanted"
+    got, wanted = got.detach().cpu().float(), wanted.detach().cpu().float()
+    bound = tolerance * max(1e-6, wanted.abs().max().item())
+    if (off := (got - wanted).abs().max().item()) <= bound:
+        return
+    for name, value in (slips or {}).items():
+        other = value.detach().cpu().float()
+        if other.shape == got.shape and (got - other).abs().max() <= bound:
+            raise AssertionError(f"{what}: these are the numbers that come {name}")
+    raise AssertionError(f"{what}: off by {off:.3g}, where the largest is {wanted.abs().max():.3g}")
+
+
+def with_weights(net: nn.Module, other: nn.Module) -> nn.Module:
+    """`net` with the weights of `other` and its batch normalisations' averages.
+
+    They are taken in their order: names play no part.
+
+    Raises:
+        AssertionError: the two have weights of other shapes; the first that differs is named.
+    """
+    mine, theirs = _learnt(net), _learnt(other)
+    for wanted, (name, given) in zip(mine.values(), theirs.items(), strict=False):
+        shapes = tuple(given.shape), tuple(wanted.shape)
+        assert shapes[0] == shapes[1], f"{name}: shape {shapes[0]}, and {shapes[1]} is wanted"
+    assert len(theirs) == len(mine), (
+        f"weights and averages: {len(theirs)} tensors, and {len(mine)} are wanted; too many "
+        "layers, too few, or one without its bias?"
+    )
+    with torch.no_grad():
+        for wanted, given in zip(mine.values(), theirs.values(), strict=True):
+            wanted.copy_(given)
+    return net
+
+
+def _learnt(net: nn.Module) -> dict[str, Tensor]:
+    """Parameters, and what batch normalisations have counted, layer by layer."""
+    found: dict[str, Tensor] = {}
+    for prefix, layer in net.named_modules():
+        own = dict(layer.named_parameters(recurse=False))
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            own |= dict(layer.named_buffers(recurse=False))
+        found |= {f"{prefix}.{name}".lstrip("."): value for name, value in own.items()}
+    return found
+
+
+def swapped(net: nn.Module, kind: type[nn.Module], make: Callable[[], nn.Module]) -> nn.Module:
+    """A copy of `net` in which another layer stands in the place of each one of this kind."""
+    copy = deepcopy(net)
+    for name, layer in list(copy.named_modules()):
+        if isinstance(layer, kind) and name:
+            parent, _, own = name.rpartition(".")
+            setattr(copy.get_submodule(parent), own, make())
+    return copy
