@@ -86,33 +86,38 @@ def agree(
 def with_weights(net: nn.Module, other: nn.Module) -> nn.Module:
     """`net` with the weights of `other` and its batch normalisations' averages.
 
-    They are taken in their order: names play no part.
+    They are taken layer by layer, in their order: names of layers play no part.
 
     Raises:
-        AssertionError: the two have weights of other shapes; the first that differs is named.
+        AssertionError: layers with other weights; the first that differs is named.
     """
     mine, theirs = _learnt(net), _learnt(other)
-    for wanted, (name, given) in zip(mine.values(), theirs.items(), strict=False):
-        shapes = tuple(given.shape), tuple(wanted.shape)
-        assert shapes[0] == shapes[1], f"{name}: shape {shapes[0]}, and {shapes[1]} is wanted"
+    for (_, wanted), (name, given) in zip(mine, theirs, strict=False):
+        told = [
+            ", ".join(f"{key} {tuple(value.shape)}" for key, value in one.items())
+            for one in (given, wanted)
+        ]
+        assert told[0] == told[1], f"{name} has {told[0]}; wanted here: {told[1]}"
     assert len(theirs) == len(mine), (
-        f"weights and averages: {len(theirs)} tensors, and {len(mine)} are wanted; too many "
-        "layers, too few, or one without its bias?"
+        f"{len(theirs)} layers with weights, and {len(mine)} are wanted; the first "
+        f"{min(len(mine), len(theirs))} fit"
     )
     with torch.no_grad():
-        for wanted, given in zip(mine.values(), theirs.values(), strict=True):
-            wanted.copy_(given)
+        for (_, wanted), (_, given) in zip(mine, theirs, strict=True):
+            for key, value in wanted.items():
+                value.copy_(given[key])
     return net
 
 
-def _learnt(net: nn.Module) -> dict[str, Tensor]:
-    """Parameters, and what batch normalisations have counted, layer by layer."""
-    found: dict[str, Tensor] = {}
-    for prefix, layer in net.named_modules():
-        own = dict(layer.named_parameters(recurse=False))
+def _learnt(net: nn.Module) -> list[tuple[str, dict[str, Tensor]]]:
+    """Of each layer with parameters: name and kind, its tensors with what batch norm counted."""
+    found = []
+    for name, layer in net.named_modules():
+        own: dict[str, Tensor] = dict(layer.named_parameters(recurse=False))
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             own |= dict(layer.named_buffers(recurse=False))
-        found |= {f"{prefix}.{name}".lstrip("."): value for name, value in own.items()}
+        if own:
+            found.append((f"{name or 'the net'} ({type(layer).__name__})", own))
     return found
 
 

@@ -72,9 +72,15 @@ def test_weights_go_by_their_order() -> None:
     filled = with_weights(named, shaken(given))
     assert torch.equal(filled.first.weight, given[0].weight)
     assert torch.equal(filled.second.running_var, given[2].running_var)
-    with pytest.raises(AssertionError, match=r"0.weight: shape \(2, 1, 3, 3\), and \(3, 1, 3, 3\)"):
+    with pytest.raises(
+        AssertionError, match=r"0 \(Conv2d\) has weight .2, 1, 3, 3.*wanted here: w"
+    ):
         with_weights(nn.Sequential(nn.Conv2d(1, 3, 3)), given)
-    with pytest.raises(AssertionError, match="7 tensors, and 2 are wanted"):
+    with pytest.raises(AssertionError, match=r"bias \(2,\); wanted here: weight \(2, 1, 3, 3\)$"):
+        with_weights(nn.Sequential(nn.Conv2d(1, 2, 3, bias=False)), given)
+    with pytest.raises(
+        AssertionError, match="2 layers with weights, and 1 are wanted; the first 1"
+    ):
         with_weights(nn.Sequential(nn.Conv2d(1, 2, 3)), given)
 
 
