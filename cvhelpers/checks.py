@@ -21,6 +21,9 @@ _EPOCH |= {"val_accuracy": 0.7, "val_iou": 0.4, "val_dice": 0.5, "learning_rate"
 def handed_to_fit(train_it: Callable[..., Any], *arguments: Any, **options: Any) -> dict[str, Any]:
     """Call `train_it` with the notebook's `fit` replaced: nothing is trained.
 
+    torch's random state is another at each call, so that a function that does not seed shows, and
+    afterwards what it was before.
+
     Returns what `fit` was handed, by the names of its parameters, defaults included; under
     "returned" what `train_it` returned, under "history" what `fit` seemed to return, one epoch.
 
@@ -28,7 +31,8 @@ def handed_to_fit(train_it: Callable[..., Any], *arguments: Any, **options: Any)
         AssertionError: `fit`, as the notebook has imported it, was not called exactly once.
     """
     history = History([{**_EPOCH, "seconds": 1.0}], finished=True)
-    with patch("__main__.fit", return_value=history) as seen:
+    with patch("__main__.fit", return_value=history) as seen, torch.random.fork_rng(devices=[]):
+        torch.seed()
         returned = train_it(*arguments, **options)
     name = getattr(train_it, "__name__", "the function")
     assert seen.call_count == 1, (

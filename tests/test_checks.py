@@ -32,6 +32,19 @@ def test_what_fit_is_handed() -> None:
     assert __main__.fit is fit, "put back"
 
 
+def test_a_function_that_does_not_seed_shows() -> None:
+    def weights() -> torch.Tensor:
+        torch.manual_seed(1)
+        return nn.utils.parameters_to_vector(handed_to_fit(train_it, 0.5)["model"].parameters())
+
+    assert not torch.equal(weights(), weights())
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    handed_to_fit(train_it, 0.5)
+    assert torch.equal(torch.rand(3), expected), "and no random number is used up"
+
+
 @pytest.mark.parametrize("times", [0, 2])
 def test_fit_is_to_be_called_once(times: int) -> None:
     with pytest.raises(
