@@ -45,6 +45,7 @@ help:
 	@echo "make test-twice run every notebook with every cell doubled, in profile smoke"
 	@echo "make template   a notebook without solutions:"
 	@echo "                make template ASSIGNMENT=2_caltech101 STUDENT=\"Ada Lovelace\""
+	@echo "                (SECTION=2_caltech101/1_lenet5: that section alone)"
 	@echo "make results    copy a run's evidence to results/ and rewrite the README's table"
 	@echo "make doctor     what is installed, present and missing: for bug reports"
 	@echo "make setup      make .venv (the others do so when they need it)"
@@ -149,7 +150,7 @@ report results: $(READY)
 # --- the rest ------------------------------------------------------------------------------------
 template: $(READY)
 	$(if $(and $(ASSIGNMENT),$(STUDENT)),,$(error make template ASSIGNMENT=... STUDENT="Ada Lovelace"))
-	@$(CV) template "$(ASSIGNMENT)" --student "$(STUDENT)"
+	@$(CV) template "$(ASSIGNMENT)" --student "$(STUDENT)" $(if $(SECTION),--section "$(SECTION)")
 
 lab: $(READY)
 	$(PYTHON) -m jupyter lab notebooks

@@ -49,6 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     add["run"]("--timeout", type=float, help="seconds for the whole notebook; 0: no limit")
     add["template"]("assignment_id", metavar="ASSIGNMENT", help="e.g. 2_caltech101")
     add["template"]("--student", required=True, help='e.g. "Ada Lovelace"')
+    add["template"](
+        "--section", metavar="SECTION", help="only this one, e.g. 2_caltech101/1_lenet5"
+    )
     add["template"]("--out", dest="out_dir", type=Path, default=Path("templates"), help="folder")
     add["stamp"]("--args", default="", help="the further arguments of `run`, as one text")
     for name in ("run", "stamp"):

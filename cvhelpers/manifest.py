@@ -89,12 +89,16 @@ class Section:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One assignment: what its hand-in is called and made of."""
+    """One assignment: what its hand-in is called and made of.
+
+    `closing`: questions about sources and tools that the course wants answered at the end.
+    """
 
     id: str
     title: str
     template: str
     formats: tuple[str, ...] = ("ipynb",)
+    closing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,34 @@ def test_file_names(student: str, expected: str) -> None:
     assert file_name(Assignment("a", "A", "x_{student}.ipynb"), student) == expected
 
 
+def test_one_section_alone(root: Path) -> None:
+    path = make_template("1_zoo", "Ada", out_dir=root, section="1_zoo/2_tigers")
+    assert path.name == "zoo_Ada_2_tigers.ipynb"
+    titles = [c.source for c in read_notebook(path).cells if c.source.startswith("# Section")]
+    assert [title.strip() for title in titles] == ["# Section 2"]
+    (parameters,) = _cells(path, "parameters")  # the first that there is speaks for all
+    assert "number = 2" in parameters.source
+    with pytest.raises(ValueError, match="1_zoo has no section 'tigers'; did you mean"):
+        make_template("1_zoo", "Ada", out_dir=root, section="tigers")
+
+
+def test_what_the_course_asks_at_the_end(root: Path) -> None:
+    course = root / "notebooks/course.toml"
+    assert not re.search("Sources and tools", make_template("1_zoo", "A", out_dir=root).read_text())
+    text = course.read_text().replace(
+        'template = "', 'closing = ["Where from?", "By what?"]\ntemplate = "', 1
+    )
+    course.write_text(text)
+    cells = read_notebook(make_template("1_zoo", "Ada", out_dir=root)).cells[-3:]
+    assert cells[0].source == "## Sources and tools"
+    assert [cell.source.split("\n")[0] for cell in cells[1:]] == [
+        "**Question.** Where from?",
+        "**Question.** By what?",
+    ]
+    assert all(cell.source.split("\n")[2].startswith("*Your answer goes") for cell in cells[1:])
+    assert all(tags(cell) == ["answer"] for cell in cells[1:])
+
+
 def test_wrong_requests(root: Path) -> None:
     with pytest.raises(ValueError, match="unknown assignment '1_zo'; did you mean '1_zoo'"):
         make_template("1_zo", "Ada", out_dir=root)

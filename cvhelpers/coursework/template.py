@@ -17,13 +17,18 @@ _PROMPT = "*Your answer goes here: replace this line.*"
 _COMMON = re.compile(r"(profile|source|seed)\b")  # parameters that every section has
 
 
-def make_template(assignment_id: str, student: str, *, out_dir: str | Path) -> Path:
+def make_template(
+    assignment_id: str, student: str, *, out_dir: str | Path, section: str | None = None
+) -> Path:
     """Write `assignment_id`'s notebook without solutions into `out_dir`; return the file.
 
-    The manifest says what it is called. A file that is there stays: it may hold a student's work.
+    The manifest says what it is called, and what is asked at its end. With a `section`, an id such
+    as 1_flowers/2_small_convnet, it holds that one alone, and its name says so. A file that is
+    there stays: it may hold a student's work.
 
     Raises:
-        ValueError: unknown assignment, no name, the file exists, or a solution without marks.
+        ValueError: unknown assignment or section, a section of another one, no name, the file
+            exists, or a solution without marks.
     """
     import nbformat
 
@@ -32,14 +37,24 @@ def make_template(assignment_id: str, student: str, *, out_dir: str | Path) -> P
         known = near(assignment_id, course.assignments)
         raise ValueError(f"unknown assignment {assignment_id!r}; {known}")
     assignment = course.assignments[assignment_id]
+    wanted = [one.id for one in course.sections.values() if one.assignment == assignment.id]
     path = Path(out_dir) / file_name(assignment, student)
+    if section is not None:
+        if section not in wanted:
+            raise ValueError(f"{assignment_id} has no section {section!r}; {near(section, wanted)}")
+        wanted = [section]
+        path = path.with_stem(f"{path.stem}_{section.rpartition('/')[2]}")
     if path.exists():
         raise ValueError(f"{path} exists, and may hold work: move it away first")
     cells = [nbformat.v4.new_markdown_cell(f"# {assignment.title}\n\n{student.strip()}")]
-    for section in course.sections.values():
-        if section.assignment == assignment.id:
-            source = manifest.repository_root() / "notebooks" / f"{section.id}.ipynb"
-            cells += _student_cells(source, seen=cells)
+    for name in wanted:
+        source = manifest.repository_root() / "notebooks" / f"{name}.ipynb"
+        cells += _student_cells(source, seen=cells)
+    if assignment.closing:
+        cells.append(nbformat.v4.new_markdown_cell("## Sources and tools"))
+    for question in assignment.closing:
+        text = "\n".join(_question([f"**Question.** {question}"]))
+        cells.append(nbformat.v4.new_markdown_cell(text, metadata={"tags": ["answer"]}))
     for number, cell in enumerate(cells, 1):
         cell.id = f"cell-{number}"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
