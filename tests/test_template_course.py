@@ -10,10 +10,11 @@ import nbformat
 import pytest
 
 from cvhelpers import manifest
-from cvhelpers.coursework.template import make_template
+from cvhelpers.coursework.template import BEGIN, END, make_template
 
 ROOT = Path(__file__).resolve().parents[1]
 STUB = "raise NotImplementedError"
+SOLUTION = rf"{BEGIN}\n(.*?){END}"
 
 
 @pytest.mark.parametrize("assignment", manifest.load().assignments)
@@ -44,6 +45,35 @@ def test_fails_at_its_first_stub_and_nowhere_before(
     called = re.search(r"(?:def|class) (\w+)", first)
     assert failed >= stubs[0]
     assert called is None or called[1] in "\n".join(error.traceback)
+
+
+@pytest.mark.parametrize("assignment", manifest.load().assignments)
+def test_no_solution_and_no_answer_stands_in_the_template(assignment: str, tmp_path: Path) -> None:
+    """No answer's line; of a solution no cell holds more than single lines.
+
+    Single lines may be alike, such as `model.train()`: what tells a solution is that several of
+    them come together. Lines of fewer than 20 characters say nothing.
+    """
+    cells = nbformat.read(make_template(assignment, "Ada", out_dir=tmp_path), as_version=4).cells
+    given = [{line.strip() for line in cell.source.splitlines()} for cell in cells]
+    leaks = []
+    for section in manifest.load().sections.values():
+        if section.assignment != assignment:
+            continue
+        notebook = nbformat.read(ROOT / "notebooks" / f"{section.id}.ipynb", as_version=4)
+        for number, cell in enumerate(notebook.cells):
+            if cell.cell_type == "code":
+                for solution in re.findall(SOLUTION, cell.source, re.DOTALL):
+                    lines = {line.strip() for line in solution.splitlines()}
+                    lines = {line for line in lines if len(line) >= 20}
+                    worst = max(len(lines & held) for held in given)
+                    if worst > max(2, len(lines) / 3):
+                        leaks.append(f"{section.id}, cell {number}: {worst} of {len(lines)} lines")
+            elif "answer" in cell.metadata.get("tags", []):
+                answer = {line.strip() for line in cell.source.splitlines()[1:] if len(line) >= 20}
+                told = set().union(*(answer & held for held in given))
+                leaks += [f"{section.id}, cell {number}: {line}" for line in told]
+    assert not leaks, "\n".join(leaks)
 
 
 @pytest.mark.parametrize("section", manifest.load().sections)

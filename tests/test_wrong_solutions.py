@@ -7,25 +7,57 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from try_solutions import Cell, tomllib
+
+from cvhelpers import manifest
+from cvhelpers.coursework.template import BEGIN, END
 
 HERE = Path(__file__).resolve().parent
-FILES = sorted((HERE / "wrong_solutions").glob("*/*.toml"))
+SECTIONS = list(manifest.load().sections)
 
 
-@pytest.mark.parametrize("section", [f"{file.parent.name}/{file.stem}" for file in FILES])
+@pytest.mark.parametrize("section", SECTIONS)
 def test_checks_catch_typical_slips(section: str, tmp_path: Path) -> None:
+    """A wrong solution fails with the words that its entry names, or with a sentence of a check."""
     given = {"CVHELPERS_PROFILE": "smoke", "CVHELPERS_SOURCE": "sample"}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(HERE / "try_solutions.py"), section],
         cwd=tmp_path, env=os.environ | given, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    wrong = [
+    results = json.loads(done.stdout)
+    surprises = [
         f"{tried['stub']}, {tried['name']}: {tried['kind'] or 'passed'}: {tried['message']}"
-        for tried in json.loads(done.stdout)
-        if bool(tried["kind"]) == tried.get("right", False)
-        or tried.get("says", "") not in tried["message"]
+        for tried in results
+        if not as_expected(tried)
     ]
-    assert not wrong, "\n".join(wrong)
+    assert not surprises, "\n".join(surprises)
+
+
+def as_expected(tried: dict[str, Any]) -> bool:
+    """A right solution passes; a wrong one meets the words of its entry, or else a sentence."""
+    if tried.get("right"):
+        return not tried["kind"]
+    if says := tried.get("says"):
+        return says in tried["message"]
+    return tried["kind"] == "AssertionError" and " " in tried["message"]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_stub_is_tried(section: str) -> None:
+    """At least three wrong solutions each; two where a stub is a line or two."""
+    notebook = nbformat.read(HERE.parent / "notebooks" / f"{section}.ipynb", as_version=4)
+    tried = tomllib.loads((HERE / "wrong_solutions" / f"{section}.toml").read_text("utf-8"))
+    few = {}
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code" and BEGIN in cell.source:
+            name = Cell(number, frozenset(), cell.source).defines
+            wrong = [entry for entry in tried.get(name, []) if not entry.get("right")]
+            short = len(cell.source.partition(BEGIN)[2].partition(END)[0].splitlines()) <= 4
+            if len(wrong) < (2 if short else 3):
+                few[name] = len(wrong)
+    assert not few, f"wrong solutions tried: {few}"
