@@ -24,14 +24,21 @@ def handed_to_fit(train_it: Callable[..., Any], *arguments: Any, **options: Any)
     torch's random state is another at each call, so that a function that does not seed shows, and
     afterwards what it was before.
 
-    Returns what `fit` was handed, by the names of its parameters, defaults included; under
-    "returned" what `train_it` returned, under "history" what `fit` seemed to return, one epoch.
+    Returns what `fit` was handed, by the names of its parameters, defaults included; under "seed"
+    the one that torch was last given before, under "returned" what `train_it` returned, and under
+    "history" what `fit` seemed to return, one epoch.
 
     Raises:
         AssertionError: `fit`, as the notebook has imported it, was not called exactly once.
     """
     history = History([{**_EPOCH, "seconds": 1.0}], finished=True)
-    with patch("__main__.fit", return_value=history) as seen, torch.random.fork_rng(devices=[]):
+    seeds: list[int] = []
+
+    def pretend(*handed: Any, **named: Any) -> History:
+        seeds.append(torch.initial_seed())
+        return history
+
+    with patch("__main__.fit", side_effect=pretend) as seen, torch.random.fork_rng(devices=[]):
         torch.seed()
         returned = train_it(*arguments, **options)
     name = getattr(train_it, "__name__", "the function")
@@ -40,7 +47,7 @@ def handed_to_fit(train_it: Callable[..., Any], *arguments: Any, **options: Any)
     )
     call = inspect.signature(fit).bind(*seen.call_args.args, **seen.call_args.kwargs)
     call.apply_defaults()
-    return call.arguments | {"returned": returned, "history": history}
+    return call.arguments | {"seed": seeds[0], "returned": returned, "history": history}
 
 
 def shaken(net: nn.Module, seed: int = 0) -> nn.Module:

@@ -38,6 +38,12 @@ def test_a_function_that_does_not_seed_shows() -> None:
         return nn.utils.parameters_to_vector(handed_to_fit(train_it, 0.5)["model"].parameters())
 
     assert not torch.equal(weights(), weights())
+
+    def seeded() -> float:
+        torch.manual_seed(7)
+        return train_it(0.5)
+
+    assert handed_to_fit(seeded)["seed"] == 7
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
