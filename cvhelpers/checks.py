@@ -54,7 +54,7 @@ def shaken(net: nn.Module, seed: int = 0) -> nn.Module:
     """The net in evaluation mode, its batch normalisations with drawn weights and averages.
 
     Freshly built, they let everything through (nearly) as it comes, and a missing or misplaced one
-    would not show.
+    would not show. Weights of both signs tell one in front of a max pooling from one behind it.
     """
     draw = torch.Generator().manual_seed(seed)
     for layer in net.modules():
@@ -62,7 +62,8 @@ def shaken(net: nn.Module, seed: int = 0) -> nn.Module:
             for tensor in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
                 if tensor is not None:
                     drawn = torch.rand(tensor.shape, generator=draw) + 0.5
-                    tensor.data.copy_(drawn)
+                    signs = torch.randint(2, tensor.shape, generator=draw) * 2 - 1
+                    tensor.data.copy_(drawn if tensor is layer.running_var else drawn * signs)
     return net.eval()
 
 
