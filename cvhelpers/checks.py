@@ -38,7 +38,8 @@ def handed_to_fit(train_it: Callable[..., Any], *arguments: Any, **options: Any)
         seeds.append(torch.initial_seed())
         return history
 
-    with patch("__main__.fit", side_effect=pretend) as seen, torch.random.fork_rng(devices=[]):
+    gpus = range(torch.cuda.device_count())  # torch.seed() moves their states as well
+    with patch("__main__.fit", side_effect=pretend) as seen, torch.random.fork_rng(devices=gpus):
         torch.seed()
         returned = train_it(*arguments, **options)
     name = getattr(train_it, "__name__", "the function")

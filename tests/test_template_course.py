@@ -49,10 +49,10 @@ def test_fails_at_its_first_stub_and_nowhere_before(
 
 @pytest.mark.parametrize("assignment", manifest.load().assignments)
 def test_no_solution_and_no_answer_stands_in_the_template(assignment: str, tmp_path: Path) -> None:
-    """No answer's line; of a solution no cell holds more than half of the lines.
+    """No answer's line; of a solution no cell holds more than three lines, or a third of them.
 
     Lines may be alike, such as an argument of `fit` that a later training has as well: what tells
-    a solution is that most of them come together. Lines of fewer than 20 characters say nothing.
+    a solution is that many of them come together. Lines of fewer than 20 characters say nothing.
     """
     cells = nbformat.read(make_template(assignment, "Ada", out_dir=tmp_path), as_version=4).cells
     given = [{line.strip() for line in cell.source.splitlines()} for cell in cells]
@@ -67,7 +67,7 @@ def test_no_solution_and_no_answer_stands_in_the_template(assignment: str, tmp_p
                     lines = {line.strip() for line in solution.splitlines()}
                     lines = {line for line in lines if len(line) >= 20}
                     worst = max(len(lines & held) for held in given)
-                    if worst > max(2, len(lines) / 2):
+                    if worst > max(3, len(lines) / 3):
                         leaks.append(f"{section.id}, cell {number}: {worst} of {len(lines)} lines")
             elif "answer" in cell.metadata.get("tags", []):
                 answer = {line.strip() for line in cell.source.splitlines()[1:] if len(line) >= 20}
