@@ -58,10 +58,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def load_weights(path: str | Path, model: nn.Module, *, dry_run: bool = False) -> dict[str, Any]:
+def load_weights(path: str | Path, model: nn.Module) -> dict[str, Any]:
     """Give `model` the weights of a checkpoint, all of them or none; return the whole content.
-
-    With `dry_run` it checks that they fit, and changes nothing.
 
     Raises:
         ValueError: unreadable, or a checkpoint of another model: the message names the first
@@ -82,8 +80,7 @@ def load_weights(path: str | Path, model: nn.Module, *, dry_run: bool = False) -
             f"{type(model).__name__}): {'; '.join(sorted(wrong)[:3])}. "
             "Build the same model, or give another checkpoint name"
         )
-    if not dry_run:
-        model.load_state_dict(saved)
+    model.load_state_dict(saved)
     return content
 
 
@@ -114,9 +111,8 @@ class TrainingCheckpoint:
     one is not repeated. One that is asked for more epochs than before, all else being equal, goes
     on, too, with the bits of one that had been asked for them at once; a schedule made for a
     number of epochs (one-cycle) forbids it, since it is another schedule then. Where the settings
-    differ (another seed, rate, data, model code, ...)
-    the file belongs to another training: it is kept under `*.previous.pt` and training starts
-    afresh, saying what differs.
+    differ (another seed, rate, data, model, ...) the file belongs to another training: it is kept
+    under `*.previous.pt` and training starts afresh, saying what differs.
 
     Args:
         path: the file, usually `run.checkpoint(name)`.
@@ -140,7 +136,7 @@ class TrainingCheckpoint:
             epochs: how many there shall be in all.
 
         Raises:
-            ValueError: an unreadable file, or a checkpoint of another model.
+            ValueError: an unreadable file.
         """
         self.settings = {name: _described(value) for name, value in settings.items()}
         self.settings["model"] = _described(model)
@@ -150,7 +146,7 @@ class TrainingCheckpoint:
         self.parts = {k: v for k, v in settings.items() if isinstance(v, moving)}
         if not self.path.exists():
             return History()
-        content = load_weights(self.path, model, dry_run=True)
+        content = read_checkpoint(self.path)
         there = content.get("settings", {})
         differing = [k for k in self.settings if self.settings[k] != there.get(k)]
         if epochs < len(content.get("rows", ())):
