@@ -1,12 +1,27 @@
 """What the notebooks' checks share: a training seen from outside, a net shaken awake."""
 
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from tiny import linear, pictures
 from torch import nn
 
 import __main__
-from cvhelpers.checks import agree, handed_to_fit, shaken, swapped, with_weights
-from cvhelpers.training import fit
+from cvhelpers.augment import Augment, ColourJitter, HorizontalFlip, OneHot, RandomAffine
+from cvhelpers.checks import agree, check_fit, handed_to_fit, shaken, swapped, with_weights
+from cvhelpers.models import Normalize
+from cvhelpers.training import (
+    EarlyStopping,
+    cross_entropy,
+    cross_entropy_and_dice,
+    fit,
+    one_cycle,
+    plateau,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +44,7 @@ def test_what_fit_is_handed() -> None:
     assert given["optimizer"].param_groups[0]["lr"] == 0.5
     assert given["batch_size"] == 128, "a default is told as well"
     assert given["returned"] == given["history"].last()["val_iou"] == 0.4
+    assert given["history"].best("val_iou")["val_iou"] == 0.45, "the best epoch is not the last"
     assert __main__.fit is fit, "put back"
 
 
@@ -57,6 +73,197 @@ def test_fit_is_to_be_called_once(times: int) -> None:
         AssertionError, match=f"train_it is to call `fit`.* once, not {times} times"
     ):
         handed_to_fit(train_it, 0.5, times=times)
+
+
+# What was handed to `fit`
+
+
+ASKED: dict[str, Any] = {
+    "epochs": 3,
+    "optimizer": (torch.optim.Adam, {"lr": 0.01, "eps": 0.1}),
+    "batch_size": 4,
+    "seed": 5,
+}
+
+
+def handed(**changes: Any) -> dict[str, Any]:
+    """A right training of twelve pictures, with changes in what `fit` is given."""
+
+    def train_it() -> None:
+        model = changes.pop("model", None) or linear()
+        torch.manual_seed(changes.pop("seed", 5))
+        options = {"lr": 0.01, "eps": 0.1} | changes.pop("options", {})
+        optimizer = changes.pop("kind", torch.optim.Adam)(model.parameters(), **options)
+        schedule = changes.pop("schedule", lambda _: None)(optimizer)
+        settings = {"epochs": 3, "batch_size": 4, "schedule": schedule} | changes
+        train, val = (settings.pop(name, part) for name, part in (("train", TRAIN), ("val", VAL)))
+        __main__.fit(model, train, val, **{"optimizer": optimizer, **settings})
+
+    return handed_to_fit(train_it)
+
+
+TRAIN, VAL = pictures(12), pictures(6, seed=1)
+
+
+def frozen() -> nn.Module:
+    net = linear()
+    net.get_submodule("2").bias.requires_grad_(False)
+    return net
+
+
+SLIPS: dict[str, tuple[dict[str, Any], str]] = {
+    "trained on validation": ({"train": VAL}, "trains on other images"),
+    "validated by training": ({"val": TRAIN}, "validated by other images"),
+    "epochs": ({"epochs": 2}, "epochs: 3 was asked for, not 2"),
+    "batch size": ({"batch_size": 128}, "batch_size: 4 was asked for, not 128"),
+    "precision": ({"precision": "bfloat16"}, "precision: auto was asked for, not bfloat16"),
+    "seed": ({"seed": 0}, "torch is to be seeded with 5, not 0"),
+    "another kind": ({"kind": torch.optim.RMSprop}, "is to be Adam, not RMSprop"),
+    "rate": ({"options": {"lr": 0.1}}, "Adam: lr of 0.01 was asked for, not 0.1"),
+    "default epsilon": ({"options": {"eps": 1e-8}}, "Adam: eps of 0.1 was asked for, not 1e-08"),
+    "decay": ({"options": {"weight_decay": 0.1}}, r"weight_decay of 0 .* \(its default\), not 0.1"),
+    "betas": ({"options": {"betas": (0.9, 0.99)}}, r"betas of \(0.9, 0.999\) was"),
+    "other weights": (
+        {"optimizer": torch.optim.Adam(linear().parameters(), lr=0.01, eps=0.1)},
+        "holds other weights",
+    ),
+    "frozen": ({"model": frozen()}, "2.bias is to learn"),
+    "softmax": ({"loss": lambda o, t: cross_entropy(o.softmax(1), t)}, "come behind a softmax"),
+    "sum": ({"loss": nn.CrossEntropyLoss(reduction="sum")}, "where the batch is added up"),
+    "smoothed": ({"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}, "from smoothed labels"),
+    "no slope": ({"loss": lambda o, t: cross_entropy(o.detach(), t)}, "has no gradient"),
+    "augmented": ({"augment": HorizontalFlip()}, "augmentation: flip of 0 was asked for, not 0.5"),
+    "mixed": ({"mix": OneHot(3)}, "mix: none was asked for, not OneHot {'classes': 3}"),
+    "schedule": (
+        {"schedule": lambda o: torch.optim.lr_scheduler.StepLR(o, 2)},
+        "no schedule was asked for: StepLR",
+    ),
+    "every": ({"schedule_every": "epoch"}, "stay at 'auto', not 'epoch'"),
+    "stopping": ({"early_stopping": EarlyStopping(2)}, r"None was asked for, not \(2, 'val_loss'"),
+    "penalty": ({"penalty": lambda net: 0}, "a penalty was not asked for"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_what_differs_from_what_was_asked_is_named(slip: str) -> None:
+    check_fit(handed(), train=TRAIN, val=VAL, **ASKED)
+    changes, message = SLIPS[slip]
+    with pytest.raises(AssertionError, match=message):
+        check_fit(handed(**changes), train=TRAIN, val=VAL, **ASKED)
+
+
+def test_the_net_is_new_and_begins_with_its_seed() -> None:
+    def unseeded() -> nn.Module:
+        return nn.Sequential(Normalize(), nn.Flatten(), nn.Linear(192, 3))
+
+    asked = {"train": TRAIN, "val": VAL, "net": unseeded} | ASKED
+    torch.manual_seed(5)
+    check_fit(handed(model=unseeded()), **asked)
+    with pytest.raises(AssertionError, match=r"2.weight: not the first weights of seed 5"):
+        check_fit(handed(), **asked)
+    wider = nn.Sequential(*unseeded()[:2], nn.Linear(192, 4))
+    with pytest.raises(AssertionError, match=r"another net than was asked for: .*2.bias"):
+        check_fit(handed(model=wider), **asked)
+    with pytest.raises(AssertionError, match="a Linear is to be trained, not a Sequential"):
+        check_fit(handed(), **asked | {"net": lambda: nn.Linear(192, 3)})
+    kept = linear()
+    with pytest.raises(AssertionError, match="build a net of its own"):
+        check_fit(handed(model=kept), **asked | {"net": lambda: kept})
+
+
+def test_options_may_differ_from_part_to_part() -> None:
+    net = linear()
+    halves = [{"params": [p], "lr": rate} for p, rate in zip(net.parameters(), (1, 2), strict=True)]
+    given = handed(model=net, optimizer=torch.optim.SGD(halves))
+    rates = dict(zip(net.parameters(), (1, 2), strict=True))
+    kind = torch.optim.SGD
+    check_fit(given, train=TRAIN, val=VAL, **ASKED | {"optimizer": (kind, {"lr": rates.get})})
+    with pytest.raises(AssertionError, match="SGD: lr of 1 was asked for, not 2"):
+        check_fit(given, train=TRAIN, val=VAL, **ASKED | {"optimizer": (kind, {"lr": 1})})
+
+
+def test_frozen_layers_are_asked_for() -> None:
+    for net, passes in ((frozen(), True), (linear(), False)):
+        asked = ASKED | {"learning": [net.get_submodule("2").weight]}
+        if passes:
+            check_fit(handed(model=net), train=TRAIN, val=VAL, **asked)
+            continue
+        with pytest.raises(AssertionError, match=r"2.bias is not to learn"):
+            check_fit(handed(model=net), train=TRAIN, val=VAL, **asked)
+
+
+MOVED = Augment(RandomAffine(degrees=15, flip=True), ColourJitter(0.3))
+AMOUNTS = {"degrees": 15, "flip": 0.5, "brightness": 0.3}
+
+
+def test_augmentation_goes_by_its_amounts_or_by_the_layers_passed() -> None:
+    def check(layers: nn.Module | None, wanted: Any) -> None:
+        check_fit(handed(augment=layers), train=TRAIN, val=VAL, **ASKED, augment=wanted)
+
+    check(MOVED, AMOUNTS)
+    check(MOVED, MOVED)
+    check(Augment(HorizontalFlip(), ColourJitter(0.3), RandomAffine(degrees=15)), AMOUNTS)
+    check(Augment(), None)
+    with pytest.raises(AssertionError, match=r"degrees of 15 was asked for, not 0.15"):
+        check(Augment(RandomAffine(degrees=0.15, flip=True), ColourJitter(0.3)), AMOUNTS)
+    with pytest.raises(AssertionError, match="fill of 0 was asked for, not 9"):
+        check(Augment(RandomAffine(degrees=15, flip=True, fill=9), ColourJitter(0.3)), AMOUNTS)
+    with pytest.raises(AssertionError, match=r"augmentation: \['flip'\] twice"):
+        check(Augment(MOVED, HorizontalFlip()), AMOUNTS)
+    with pytest.raises(AssertionError, match="given the layers that were passed"):
+        check(Augment(*MOVED.layers), MOVED)
+    with pytest.raises(AssertionError, match=r"torch.nn.modules.dropout's Dropout"):
+        check(nn.Dropout(), AMOUNTS)
+
+
+def test_schedules_and_what_else_is_asked_for() -> None:
+    def check(given: dict[str, Any], **asked: Any) -> None:
+        check_fit(given, train=TRAIN, val=VAL, **ASKED, **asked)
+
+    def cycle(**changes: Any) -> Any:
+        options = {"epochs": 3, "samples": 12, "batch_size": 4} | changes
+        return lambda optimizer: one_cycle(optimizer, **options)
+
+    check(handed(schedule=cycle()), cycle=True)
+    with pytest.raises(AssertionError, match=r"to last 9 steps \(all\), not 6"):
+        check(handed(schedule=cycle(epochs=2)), cycle=True)
+    with pytest.raises(AssertionError, match="the rate is to rise for 1 steps, not 3"):
+        check(handed(schedule=cycle(warmup=0.5)), cycle=True)
+    with pytest.raises(AssertionError, match="a one-cycle schedule, not None"):
+        check(handed(), cycle=True)
+    falls = handed(schedule=lambda o: plateau(o, factor=0.2, patience=30))
+    check(falls, plateau=(0.2, 30))
+    with pytest.raises(AssertionError, match=r"fall to 0.1 of itself, not 0.2"):
+        check(falls, plateau=(0.1, 30))
+    with pytest.raises(AssertionError, match=r"after 3 epochs, not 29"):
+        check(falls, plateau=(0.2, 3))
+    check(handed(early_stopping=EarlyStopping(6)), stopping=(6, "val_loss"))
+    check(handed(mix=OneHot(3)), mix=OneHot(3), soft=True)
+    check(handed(checkpoint="a/b.pt"), checkpoint=Path("a/b.pt"))
+    with pytest.raises(AssertionError, match=r"checkpoint: None was asked for, not a.b\.pt"):
+        check(handed(checkpoint="a/b.pt"), checkpoint=None)
+    check(handed(penalty=lambda net: 0), penalty=True)
+
+
+def test_the_loss_of_masks_counts_what_counts() -> None:
+    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
+    scenes = replace(TRAIN, images=images, labels=torch.zeros(2, 8, 8, dtype=torch.uint8))
+
+    def check(loss: Any, outputs: int) -> None:
+        given = handed(train=scenes, val=scenes, loss=loss)
+        wanted = {"loss": cross_entropy_and_dice, "outputs": outputs}
+        check_fit(given, train=scenes, val=scenes, **ASKED, **wanted)
+
+    for outputs, squash in ((1, "sigmoid"), (21, "softmax")):
+        check(cross_entropy_and_dice, outputs)
+        with pytest.raises(AssertionError, match="numbers that come from cross-entropy alone"):
+            check(cross_entropy, outputs)
+        squashed = torch.sigmoid if outputs == 1 else functools.partial(torch.softmax, dim=1)
+        with pytest.raises(AssertionError, match=f"come behind a {squash}"):
+            check(lambda o, t, by=squashed: cross_entropy_and_dice(by(o), t), outputs)
+
+
+# Nets
 
 
 def test_shaken_batch_normalisation_shows() -> None:

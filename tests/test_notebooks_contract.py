@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
 from pathlib import Path
 
 import nbformat
@@ -162,3 +163,40 @@ def test_quick_is_tested_against_chance(notebook: nbformat.NotebookNode) -> None
     checks = "\n".join(sources(notebook, "check"))
     chance = r"(majority|all_foreground) \+ 0\.05"  # of masks: calling everything foreground
     assert re.search(chance, checks), "no check that something was learnt"
+
+
+def global_names(tree: ast.Module) -> tuple[set[str], set[str]]:
+    """Names that a cell gives a value, and those of other cells that it reads."""
+    top = symtable.symtable(ast.unparse(tree), "cell", "exec")
+    own = {name.get_name() for name in top.get_symbols() if name.is_assigned()}
+    own |= {name.get_name() for name in top.get_symbols() if name.is_imported()}
+    read = {name.get_name() for name in top.get_symbols() if name.is_referenced()}
+    tables = list(top.get_children())
+    while tables:
+        table = tables.pop()
+        read |= {name.get_name() for name in table.get_symbols() if name.is_global()}
+        tables += table.get_children()
+    return own, read - own
+
+
+def test_no_cell_needs_what_a_check_left(path: Path) -> None:
+    """A check that fails takes nothing else with it, or one slip would cost two stubs their points.
+
+    Checks of one stub may share names, and so may those without an `assert` outside of functions.
+    """
+    common: set[str] = set()
+    left: dict[str, int] = {}
+    others = 0  # cells that are no checks
+    for tags_, tree in code_of(section_id(path)):
+        is_check = "check" in tags_
+        if "evidence" in tags_:
+            continue
+        others += not is_check
+        own, read = global_names(tree)
+        wanting = [n for n in read & left.keys() - common if not is_check or left[n] != others]
+        assert not wanting, f"left by a check: {wanting}, needed by: {ast.unparse(tree)[:80]}"
+        parts = [one for one in tree.body if not isinstance(one, (ast.FunctionDef, ast.ClassDef))]
+        if is_check and any(isinstance(n, ast.Assert) for one in parts for n in ast.walk(one)):
+            left |= dict.fromkeys(own - common, others)
+        else:
+            common |= own

@@ -1,0 +1,15 @@
+"""What the notebooks' checks have in common: to look at trainings and nets from outside."""
+
+from cvhelpers.checks.nets import agree, shaken, swapped, with_weights
+from cvhelpers.checks.recorder import handed_to_fit
+from cvhelpers.checks.trainings import check_augmentation, check_fit
+
+__all__ = [
+    "agree",
+    "check_augmentation",
+    "check_fit",
+    "handed_to_fit",
+    "shaken",
+    "swapped",
+    "with_weights",
+]
