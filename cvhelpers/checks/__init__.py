@@ -2,12 +2,13 @@
 
 from cvhelpers.checks.nets import agree, shaken, swapped, with_weights
 from cvhelpers.checks.recorder import handed_to_fit
-from cvhelpers.checks.trainings import check_augmentation, check_fit
+from cvhelpers.checks.trainings import check_augmentation, check_fit, check_optimizer
 
 __all__ = [
     "agree",
     "check_augmentation",
     "check_fit",
+    "check_optimizer",
     "handed_to_fit",
     "shaken",
     "swapped",

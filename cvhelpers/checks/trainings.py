@@ -90,7 +90,7 @@ def check_fit(
         _same_start(model, net, seed)
     may = {id(p) for p in (model.parameters() if learning is None else learning)}
     _learns(model, may)
-    _same_optimizer(given["optimizer"], *optimizer)
+    check_optimizer(given["optimizer"], *optimizer)
     held = {id(p) for group in given["optimizer"].param_groups for p in group["params"]}
     assert may <= held, "the optimizer holds other weights, or a part of them: not all that learn"
     _same_loss(given["loss"], loss, outputs or len(train.classes), _masks(train), soft, model)
@@ -106,6 +106,33 @@ def check_fit(
     if checkpoint is not ...:
         files = [None if one is None else Path(one) for one in (checkpoint, given["checkpoint"])]
         assert files[0] == files[1], f"checkpoint: {files[0]} was asked for, not {files[1]}"
+
+
+def check_optimizer(got: Optimizer, kind: type[Optimizer], options: Mapping[str, Any]) -> None:
+    """Hold an optimizer's kind and options, of all its groups, against what was asked for.
+
+    Args:
+        got: the optimizer.
+        kind: its class.
+        options: those that are not the kind's defaults; one may be a function of the parameter.
+
+    Raises:
+        AssertionError: another kind, or the first option that differs, with both values.
+    """
+    found = type(got).__name__
+    assert type(got) is kind, f"the optimizer is to be {kind.__name__}, not {found}"
+    fixed = {key: value for key, value in options.items() if not callable(value)}
+    usual = kind([nn.Parameter(torch.zeros(1))], **{"lr": 0.1, **fixed}).param_groups[0]
+    for group in got.param_groups:
+        for key in usual.keys() - _HOW:
+            value = group.get("max_lr", group["lr"]) if key == "lr" else group[key]
+            for parameter in group["params"]:
+                wanted = options.get(key, usual[key])
+                wanted = wanted(parameter) if callable(wanted) else wanted
+                assert _alike(value, wanted), (
+                    f"{found}: {key} of {wanted} was asked for"
+                    f"{'' if key in options else ' (its default)'}, not {value}"
+                )
 
 
 def check_augmentation(got: nn.Module | None, wanted: nn.Module | Mapping[str, Any] | None) -> None:
@@ -177,23 +204,6 @@ def _learns(model: nn.Module, may: set[int]) -> None:
         assert parameter.requires_grad == (id(parameter) in may), (
             f"{name} is {'not ' if parameter.requires_grad else ''}to learn"
         )
-
-
-def _same_optimizer(got: Optimizer, kind: type[Optimizer], options: Mapping[str, Any]) -> None:
-    found = type(got).__name__
-    assert type(got) is kind, f"the optimizer is to be {kind.__name__}, not {found}"
-    fixed = {key: value for key, value in options.items() if not callable(value)}
-    usual = kind([nn.Parameter(torch.zeros(1))], **{"lr": 0.1, **fixed}).param_groups[0]
-    for group in got.param_groups:
-        for key in usual.keys() - _HOW:
-            value = group.get("max_lr", group["lr"]) if key == "lr" else group[key]
-            for parameter in group["params"]:
-                wanted = options.get(key, usual[key])
-                wanted = wanted(parameter) if callable(wanted) else wanted
-                assert _alike(value, wanted), (
-                    f"{found}: {key} of {wanted} was asked for"
-                    f"{'' if key in options else ' (its default)'}, not {value}"
-                )
 
 
 def _alike(one: Any, other: Any) -> bool:
