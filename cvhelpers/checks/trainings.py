@@ -190,6 +190,9 @@ def _same_start(model: nn.Module, net: Callable[[], nn.Module], seed: int | None
         "another net than was asked for: "
         f"{sorted(shapes[0].items() ^ shapes[1].items())[:2]} differ"
     )
+    assert repr(model) == repr(wanted), (
+        f"the net is built with other options than was asked for:\n{model}"
+    )
     assert wanted is not model, "every training is to build a net of its own"
     if seed is not None:
         for name, value in wanted.state_dict().items():
@@ -281,7 +284,12 @@ def _same_schedule(
         rises = [int(one._schedule_phases[0]["end_step"]) for one in (schedule, usual)]
         assert rises[0] == rises[1], f"the rate is to rise for {rises[1]} steps, not {rises[0]}"
     elif plateau is not None:
-        assert isinstance(schedule, ReduceLROnPlateau), f"a rate that falls, not {schedule}"
+        kind = type(schedule).__name__
+        assert isinstance(schedule, ReduceLROnPlateau), (
+            f"a rate that falls at a plateau, not {kind}"
+        )
+        usual = schedule.mode == "min" and not any(schedule.min_lrs)
+        assert usual, f"of the loss, down to 0: mode {schedule.mode}, min_lr {schedule.min_lrs}"
         assert _alike(schedule.factor, plateau[0]), (
             f"the rate is to fall to {plateau[0]} of itself, not {schedule.factor}"
         )
