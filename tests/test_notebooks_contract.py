@@ -200,3 +200,27 @@ def test_no_cell_needs_what_a_check_left(path: Path) -> None:
             left |= dict.fromkeys(own - common, others)
         else:
             common |= own
+
+
+def test_no_check_takes_a_name_from_others(path: Path) -> None:
+    """What a check calls its own may not stand for something in a later cell, or in a function."""
+    bound: set[str] = set()
+    in_functions: set[str] = set()
+    taken: dict[str, str] = {}
+    for tags_, tree in code_of(section_id(path)):
+        own, read = global_names(tree)
+        if {"check", "evidence"} & set(tags_):
+            imports = [one for one in tree.body if isinstance(one, (ast.Import, ast.ImportFrom))]
+            own -= {name.asname or name.name for one in imports for name in one.names}
+            inside = own & bound & in_functions
+            assert not inside, f"{inside}: functions above read it; in: {ast.unparse(tree)[:80]}"
+            taken |= dict.fromkeys(own & bound, ast.unparse(tree)[:80])
+            continue
+        lost = {name: taken[name] for name in read & taken.keys()}
+        assert not lost, f"taken by a check: {lost}, needed by: {ast.unparse(tree)[:80]}"
+        bound |= own
+        taken = {name: cell for name, cell in taken.items() if name not in own}
+        for one in ast.walk(tree):
+            if isinstance(one, (ast.FunctionDef, ast.Lambda)):
+                module = ast.Module([one if isinstance(one, ast.stmt) else ast.Expr(one)], [])
+                in_functions |= global_names(ast.fix_missing_locations(module))[1]
