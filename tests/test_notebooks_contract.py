@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-import symtable
 from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_code import code_of
+from notebook_code import code_of, global_names
 
 from cvhelpers import manifest
 
@@ -163,20 +162,6 @@ def test_quick_is_tested_against_chance(notebook: nbformat.NotebookNode) -> None
     checks = "\n".join(sources(notebook, "check"))
     chance = r"(majority|all_foreground) \+ 0\.05"  # of masks: calling everything foreground
     assert re.search(chance, checks), "no check that something was learnt"
-
-
-def global_names(tree: ast.Module) -> tuple[set[str], set[str]]:
-    """Names that a cell gives a value, and those of other cells that it reads."""
-    top = symtable.symtable(ast.unparse(tree), "cell", "exec")
-    own = {name.get_name() for name in top.get_symbols() if name.is_assigned()}
-    own |= {name.get_name() for name in top.get_symbols() if name.is_imported()}
-    read = {name.get_name() for name in top.get_symbols() if name.is_referenced()}
-    tables = list(top.get_children())
-    while tables:
-        table = tables.pop()
-        read |= {name.get_name() for name in table.get_symbols() if name.is_global()}
-        tables += table.get_children()
-    return own, read - own
 
 
 def test_no_cell_needs_what_a_check_left(path: Path) -> None:

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import multiprocessing
+from collections.abc import Iterator
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from try_solutions import Cell, tomllib
+from try_solutions import Cell, tomllib, try_all_in
 
 from cvhelpers import manifest
 from cvhelpers.coursework.template import BEGIN, END
 
 HERE = Path(__file__).resolve().parent
 SECTIONS = list(manifest.load().sections)
+# What every notebook imports: read once, before the processes part.
+HEAVY = ["torchvision.models", "torchinfo", "scipy.stats", "pandas", "matplotlib.pyplot"]
+HEAVY += ["cvhelpers.run", "cvhelpers.checks", "cvhelpers.models", "cvhelpers.visualize"]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    """Processes of their own, one a section, since the code of a notebook is `__main__`."""
+    ways = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
+    if hasattr(context, "set_forkserver_preload"):
+        context.set_forkserver_preload(HEAVY)
+    with context.Pool(1, maxtasksperchild=1) as processes:
+        yield processes
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_checks_catch_typical_slips(section: str, tmp_path: Path) -> None:
+def test_checks_catch_typical_slips(
+    section: str, pool: Pool, tmp_path: Path, data_folder: Path
+) -> None:
     """A wrong solution fails with the words that its entry names, or with a sentence of a check."""
-    given = {"CVHELPERS_PROFILE": "smoke", "CVHELPERS_SOURCE": "sample"}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(HERE / "try_solutions.py"), section],
-        cwd=tmp_path, env=os.environ | given, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads(done.stdout)
+    places = {"CVHELPERS_RUN_DIR": f"{tmp_path / 'runs'}", "CVHELPERS_DATA_DIR": f"{data_folder}"}
+    results = pool.apply(try_all_in, (section, tmp_path, places))
     surprises = [
         f"{tried['stub']}, {tried['name']}: {tried['kind'] or 'passed'}: {tried['message']}"
         for tried in results

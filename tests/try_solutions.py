@@ -12,7 +12,8 @@ stub defines:
     new = "padding=0"               # ... becomes this
     says = "same height and width"  # what the check must answer; `right = true`: it must pass
 
-`body` in the place of `old` and `new` replaces all that stands between the solution's marks.
+`body` in the place of `old` and `new` replaces all that stands between the solution's marks. A
+table `[parameters]` at the beginning gives parameters of the notebook other values.
 """
 
 from __future__ import annotations
@@ -22,16 +23,20 @@ import contextlib
 import io
 import json
 import linecache
+import os
 import re
 import sys
 import textwrap
 import types
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import nbformat
+import torch
+from notebook_code import global_names
 from torch import nn
 
 from cvhelpers.coursework.template import BEGIN, END
@@ -61,6 +66,21 @@ class Cell:
         return "" if found is None else found[1] or found[2]
 
 
+def needed(cells: list[Cell]) -> list[Cell]:
+    """Those up to the last stub's checks that stubs and checks need: no figures, no long tables."""
+    last = max(n for n, cell in enumerate(cells) if cell.tags & {"solution", "check"})
+    cells, own, read = cells[: last + 1], {}, {}
+    for cell in cells:
+        tree = ast.parse(cell.source)
+        own[cell], read[cell] = global_names(tree)
+        changed = [node for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
+        own[cell] |= {n.value.id for n in changed if isinstance(n.value, ast.Name)}
+    kept = {c for c in cells if c.tags & {"solution", "check", "parameters"} or not own[c]}
+    while more := {c for c in cells if own[c] & set().union(*map(read.get, kept))} - kept:
+        kept |= more
+    return [cell for cell in cells if cell in kept]
+
+
 class Notebook:
     """A section's code, run cell by cell as `__main__`, with a way back."""
 
@@ -71,7 +91,7 @@ class Notebook:
             for number, cell in enumerate(notebook.cells)
             if cell.cell_type == "code"
         ]
-        self.cells = [cell for cell in cells if not cell.tags & {"setup", "evidence"}]
+        self.cells = needed([cell for cell in cells if not cell.tags & {"setup", "evidence"}])
         self.module = types.ModuleType("__main__")
         self.module.__dict__["display"] = lambda *shown, **options: None
         sys.modules["__main__"] = self.module
@@ -136,15 +156,30 @@ def try_all(section: str) -> list[dict[str, Any]]:
     """What became of every solution in the section's file, in the order of the notebook."""
     changes = tomllib.loads((SOLUTIONS / f"{section}.toml").read_text(encoding="utf-8"))
     notebook, results = Notebook(section), []
+    parameters = changes.pop("parameters", {})
     last = max(n for n, cell in enumerate(notebook.cells) if "solution" in cell.tags)
     for place, cell in enumerate(notebook.cells[: last + 1]):
         for change in changes.pop(cell.defines, []) if "solution" in cell.tags else []:
             result = notebook.attempt(place, other_source(cell.source, change))
             results.append({"stub": cell.defines, **change, **result})
         notebook.execute(cell, cell.source)
+        if "parameters" in cell.tags:
+            notebook.module.__dict__.update(parameters)
     if changes:
         raise ValueError(f"{section} has no stubs called {', '.join(changes)}")
     return results
+
+
+def try_all_in(section: str, folder: Path, places: dict[str, str]) -> list[dict[str, Any]]:
+    """`try_all` in a process that ends with it: in profile smoke, on the sample, in `folder`."""
+    os.chdir(folder)
+    os.environ |= places | {"CVHELPERS_PROFILE": "smoke", "CVHELPERS_SOURCE": "sample"}
+    os.environ |= {"CVHELPERS_HEADLESS": "1", "OMP_NUM_THREADS": "1"}
+    torch.set_num_threads(1)
+    mpl.use("Agg")
+    warnings.simplefilter("ignore")  # of wrong solutions
+    with contextlib.redirect_stdout(io.StringIO()):
+        return try_all(section)
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ def check_augmentation(got: nn.Module | None, wanted: nn.Module | Mapping[str, A
             twice = found.keys() & _settings(layer).keys() - {"fill", "mode"}
             assert not twice, f"augmentation: {sorted(twice)} twice"
             found |= _settings(layer)
-    for key in found.keys() | (wanted or {}).keys():
+    for key in sorted(found.keys() | (wanted or {}).keys()):
         one, other = found.get(key, 0), (wanted or {}).get(key, 0)
         assert _alike(one, other), f"augmentation: {key} of {other} was asked for, not {one}"
 
