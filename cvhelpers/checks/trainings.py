@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from cvhelpers.augment import Augment
 from cvhelpers.checks.nets import agree
 from cvhelpers.masks import IGNORE
 from cvhelpers.training import cross_entropy, one_cycle
@@ -151,7 +150,7 @@ def check_augmentation(got: nn.Module | None, wanted: nn.Module | Mapping[str, A
         return
     found: dict[str, Any] = {}
     for layer in [] if got is None else got.modules():
-        if not isinstance(layer, (Augment, nn.ModuleList, nn.Sequential)):
+        if not list(layer.children()) and not isinstance(layer, (nn.ModuleList, nn.Sequential)):
             home = type(layer).__module__
             assert home.startswith("cvhelpers."), (
                 f"augmentation: layers of cvhelpers.augment are asked for, not {home}'s "
@@ -280,16 +279,16 @@ def _same_schedule(
         assert isinstance(schedule, OneCycleLR), f"a one-cycle schedule, not {schedule}"
         total = schedule.total_steps
         assert total == steps, f"the cycle is to last {steps} steps (all), not {total}"
-        usual = one_cycle(_any_optimizer(), epochs=steps, samples=1, batch_size=1)
-        rises = [int(one._schedule_phases[0]["end_step"]) for one in (schedule, usual)]
+        right = one_cycle(_any_optimizer(), epochs=steps, samples=1, batch_size=1)
+        rises = [int(one._schedule_phases[0]["end_step"]) for one in (schedule, right)]
         assert rises[0] == rises[1], f"the rate is to rise for {rises[1]} steps, not {rises[0]}"
     elif plateau is not None:
         kind = type(schedule).__name__
         assert isinstance(schedule, ReduceLROnPlateau), (
             f"a rate that falls at a plateau, not {kind}"
         )
-        usual = schedule.mode == "min" and not any(schedule.min_lrs)
-        assert usual, f"of the loss, down to 0: mode {schedule.mode}, min_lr {schedule.min_lrs}"
+        told = f"mode {schedule.mode}, min_lr {schedule.min_lrs}"
+        assert (schedule.mode, max(schedule.min_lrs)) == ("min", 0), f"of the loss, to 0: {told}"
         assert _alike(schedule.factor, plateau[0]), (
             f"the rate is to fall to {plateau[0]} of itself, not {schedule.factor}"
         )
