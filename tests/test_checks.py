@@ -132,7 +132,7 @@ SLIPS: dict[str, tuple[dict[str, Any], str]] = {
     "sum": ({"loss": nn.CrossEntropyLoss(reduction="sum")}, "where the batch is added up"),
     "smoothed": ({"loss": nn.CrossEntropyLoss(label_smoothing=0.1)}, "from smoothed labels"),
     "no slope": ({"loss": lambda o, t: cross_entropy(o.detach(), t)}, "has no gradient"),
-    "augmented": ({"augment": HorizontalFlip()}, "augmentation: flip of 0 was asked for, not 0.5"),
+    "augmented": ({"augment": HorizontalFlip()}, "augmentation: none was asked for, not {'flip'"),
     "mixed": ({"mix": OneHot(3)}, "mix: none was asked for, not OneHot {'classes': 3}"),
     "schedule": (
         {"schedule": lambda o: torch.optim.lr_scheduler.StepLR(o, 2)},
@@ -206,6 +206,8 @@ def test_augmentation_goes_by_its_amounts_or_by_the_layers_passed() -> None:
     check(Augment(), None)
     with pytest.raises(AssertionError, match=r"degrees of 15 was asked for, not 0.15"):
         check(Augment(RandomAffine(degrees=0.15, flip=True), ColourJitter(0.3)), AMOUNTS)
+    with pytest.raises(AssertionError, match=r"augmentation: {'degrees': 15, .* for, not none"):
+        check(None, AMOUNTS)
     with pytest.raises(AssertionError, match="fill of 0 was asked for, not 9"):
         check(Augment(RandomAffine(degrees=15, flip=True, fill=9), ColourJitter(0.3)), AMOUNTS)
     with pytest.raises(AssertionError, match=r"augmentation: \['flip'\] twice"):

@@ -41,7 +41,7 @@ def check_fit(
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
     augment: nn.Module | Mapping[str, Any] | None = None,
     mix: nn.Module | None = None,
-    cycle: bool = False,
+    cycle: bool | EllipsisType = False,
     plateau: tuple[float, int] | None = None,
     stopping: tuple[int, str] | None = None,
     penalty: bool = False,
@@ -68,7 +68,8 @@ def check_fit(
         augment: None; the very layer that was passed on; or the settings of the pack's layers, by
             the names of their options, `flip` being the share of mirror images.
         mix: one with the settings that are wanted.
-        cycle: whether `one_cycle` is wanted, over all steps.
+        cycle: whether `one_cycle` is wanted, over all steps; `...` for another schedule, which is
+            for the caller to look at.
         plateau: factor and patience of the rate's fall.
         stopping: patience and monitored column of early stopping.
         penalty: whether there is to be one; which is for the caller to look at.
@@ -159,6 +160,9 @@ def check_augmentation(got: nn.Module | None, wanted: nn.Module | Mapping[str, A
             twice = found.keys() & _settings(layer).keys() - {"fill", "mode"}
             assert not twice, f"augmentation: {sorted(twice)} twice"
             found |= _settings(layer)
+    assert bool(found) == bool(wanted), (
+        f"augmentation: {wanted or 'none'} was asked for, not {found or 'none'}"
+    )
     for key in sorted(found.keys() | (wanted or {}).keys()):
         one, other = found.get(key, 0), (wanted or {}).get(key, 0)
         assert _alike(one, other), f"augmentation: {key} of {other} was asked for, not {one}"
@@ -269,9 +273,14 @@ def _same_layer(what: str, got: nn.Module | None, wanted: nn.Module | None) -> N
 
 
 def _same_schedule(
-    given: Mapping[str, Any], cycle: bool, plateau: tuple[float, int] | None, steps: int
+    given: Mapping[str, Any],
+    cycle: bool | EllipsisType,
+    plateau: tuple[float, int] | None,
+    steps: int,
 ) -> None:
     schedule, every = given["schedule"], given["schedule_every"]
+    if cycle is ...:
+        return
     assert every == "auto", f"schedule_every is to stay at 'auto', not {every!r}"
     if schedule is not None:
         assert schedule.optimizer is given["optimizer"], "the schedule of another optimizer"
