@@ -12,7 +12,15 @@ from torch import nn
 
 import __main__
 from cvhelpers.augment import Augment, ColourJitter, HorizontalFlip, OneHot, RandomAffine
-from cvhelpers.checks import agree, check_fit, handed_to_fit, shaken, swapped, with_weights
+from cvhelpers.checks import (
+    agree,
+    check_fit,
+    check_returned,
+    handed_to_fit,
+    shaken,
+    swapped,
+    with_weights,
+)
 from cvhelpers.models import Normalize
 from cvhelpers.training import (
     EarlyStopping,
@@ -138,7 +146,6 @@ SLIPS: dict[str, tuple[dict[str, Any], str]] = {
         {"schedule": lambda o: torch.optim.lr_scheduler.StepLR(o, 2)},
         "no schedule was asked for: StepLR",
     ),
-    "every": ({"schedule_every": "epoch"}, "stay at 'auto', not 'epoch'"),
     "stopping": ({"early_stopping": EarlyStopping(2)}, r"None was asked for, not \(2, 'val_loss'"),
     "penalty": ({"penalty": lambda net: 0}, "a penalty was not asked for"),
 }
@@ -164,7 +171,7 @@ def test_the_net_is_new_and_begins_with_its_seed() -> None:
     wider = nn.Sequential(*unseeded()[:2], nn.Linear(192, 4))
     with pytest.raises(AssertionError, match=r"another net than was asked for: .*2.bias"):
         check_fit(handed(model=wider), **asked)
-    with pytest.raises(AssertionError, match="a Linear is to be trained, not a Sequential"):
+    with pytest.raises(AssertionError, match=r"linear.Linear is to be trained, not torch"):
         check_fit(handed(), **asked | {"net": lambda: nn.Linear(192, 3)})
     kept = linear()
     with pytest.raises(AssertionError, match="build a net of its own"):
@@ -208,8 +215,13 @@ def test_augmentation_goes_by_its_amounts_or_by_the_layers_passed() -> None:
         check(Augment(RandomAffine(degrees=0.15, flip=True), ColourJitter(0.3)), AMOUNTS)
     with pytest.raises(AssertionError, match=r"augmentation: {'degrees': 15, .* for, not none"):
         check(None, AMOUNTS)
-    with pytest.raises(AssertionError, match="fill of 0 was asked for, not 9"):
-        check(Augment(RandomAffine(degrees=15, flip=True, fill=9), ColourJitter(0.3)), AMOUNTS)
+    with pytest.raises(AssertionError, match=r"layers, not HorizontalFlip .no call"):
+        check(HorizontalFlip, AMOUNTS)
+    filled = Augment(RandomAffine(degrees=15, flip=True, fill=9), ColourJitter(0.3))
+    check(filled, AMOUNTS)
+    with pytest.raises(AssertionError, match=r"fill of 0.5 was asked for, not 9"):
+        check(filled, AMOUNTS | {"fill": 0.5})
+    check(nn.Identity(), None)
     with pytest.raises(AssertionError, match=r"augmentation: \['flip'\] twice"):
         check(Augment(MOVED, HorizontalFlip()), AMOUNTS)
     with pytest.raises(AssertionError, match="given the layers that were passed"):
@@ -233,18 +245,56 @@ def test_schedules_and_what_else_is_asked_for() -> None:
         check(handed(schedule=cycle(warmup=0.5)), cycle=True)
     with pytest.raises(AssertionError, match="a one-cycle schedule, not None"):
         check(handed(), cycle=True)
+    with pytest.raises(AssertionError, match="to be stepped every batch, not epoch"):
+        check(handed(schedule=cycle(), schedule_every="epoch"), cycle=True)
+    check(handed(schedule=cycle(), schedule_every="batch"), cycle=True)
+    kind = torch.optim.lr_scheduler.OneCycleLR
+    with pytest.raises(AssertionError, match="its momentum is to stay"):
+        check(handed(schedule=lambda o: kind(o, 0.01, total_steps=9)), cycle=True)
     falls = handed(schedule=lambda o: plateau(o, factor=0.2, patience=30))
     check(falls, plateau=(0.2, 30))
     with pytest.raises(AssertionError, match=r"fall to 0.1 of itself, not 0.2"):
         check(falls, plateau=(0.1, 30))
-    with pytest.raises(AssertionError, match=r"after 3 epochs, not 29"):
+    with pytest.raises(AssertionError, match="own patience is 2: 29"):
         check(falls, plateau=(0.2, 3))
     check(handed(early_stopping=EarlyStopping(6)), stopping=(6, "val_loss"))
     check(handed(mix=OneHot(3)), mix=OneHot(3), soft=True)
+    rows = lambda images, labels: (images, torch.eye(3)[labels])  # noqa: E731
+    check(handed(mix=rows), mix=OneHot(3), soft=True)
+    with pytest.raises(AssertionError, match=r"mix: OneHot .* was asked for, not function"):
+        check(handed(mix=lambda images, labels: (images, labels)), mix=OneHot(3), soft=True)
     check(handed(checkpoint="a/b.pt"), checkpoint=Path("a/b.pt"))
     with pytest.raises(AssertionError, match=r"checkpoint: None was asked for, not a.b\.pt"):
         check(handed(checkpoint="a/b.pt"), checkpoint=None)
     check(handed(penalty=lambda net: 0), penalty=True)
+
+
+def test_a_pair_is_to_be_returned() -> None:
+    def returning(*what: Any) -> dict[str, Any]:
+        given = handed()
+        swap = {"model": given["model"], "history": given["history"]}
+        swap["frame"] = given["history"].frame()
+        return given | {"returned": tuple(swap.get(one, one) for one in what)}
+
+    check_returned(returning("model", "history"))
+    check_returned(returning("model", "frame"), frame=True)
+    with pytest.raises(AssertionError, match=r"returns \(model, history\), a pair, not a tuple"):
+        check_returned(returning("model"))
+    with pytest.raises(AssertionError, match="first the trained net, not a History"):
+        check_returned(returning("history", "model"))
+    with pytest.raises(AssertionError, match="second fit's history, not this DataFrame"):
+        check_returned(returning("model", "frame"))
+    with pytest.raises(AssertionError, match=r"second fit's history.frame\(\), not this History"):
+        check_returned(returning("model", "history"), frame=True)
+
+
+def test_fit_may_be_imported_inside_of_the_function() -> None:
+    def train_it() -> None:
+        from cvhelpers.training import fit as trained
+
+        trained(linear(), TRAIN, VAL, epochs=3, optimizer=None)
+
+    assert handed_to_fit(train_it)["epochs"] == 3
 
 
 def test_the_loss_of_masks_counts_what_counts() -> None:

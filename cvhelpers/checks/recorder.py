@@ -42,7 +42,11 @@ def handed_to_fit(train_it: Callable[..., Any], *arguments: Any, **options: Any)
         return history
 
     gpus = range(torch.cuda.device_count())  # torch.seed() moves their states as well
-    with patch("__main__.fit", side_effect=pretend) as seen, torch.random.fork_rng(devices=gpus):
+    with (
+        patch("__main__.fit", side_effect=pretend) as seen,
+        patch("cvhelpers.training.fit", seen),  # as it may be imported inside of the function
+        torch.random.fork_rng(devices=gpus),
+    ):
         torch.seed()
         returned = train_it(*arguments, **options)
     name = getattr(train_it, "__name__", "the function")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import EllipsisType
@@ -15,14 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from cvhelpers.checks.nets import agree
+from cvhelpers.checks.parts import alike, check_augmentation, check_optimizer, settings
 from cvhelpers.masks import IGNORE
 from cvhelpers.training import cross_entropy, one_cycle
-
-# What an option of an augmentation is when it is not used, or its default.
-_UNUSED = (0, None, "border", "reflect")
-
-# Options of an optimizer that say how it computes, not what.
-_HOW = {"params", "foreach", "fused", "capturable", "differentiable"}
+from cvhelpers.training.schedules import steps_each_batch
 
 
 def check_fit(
@@ -80,23 +75,29 @@ def check_fit(
         AssertionError: the first thing that differs, with what was wanted and what came.
     """
     model = given["model"]
-    assert given["train"] is train, "fit trains on other images than those it was to be given"
-    assert given["val"] is val, "fit is validated by other images than those it was to be given"
-    for what, wanted in (("epochs", epochs), ("batch_size", batch_size), ("precision", precision)):
+    for what, part, does in (("train", train, "trains on"), ("val", val, "is validated by")):
+        kind = type(given[what]).__name__
+        assert given[what] is part, (
+            f"fit {does} other images than those it was to be given ({kind})"
+        )
+    for what, wanted in (("epochs", epochs), ("batch_size", batch_size)):
         assert given[what] == wanted, f"{what}: {wanted} was asked for, not {given[what]}"
+    exact = precision == "auto" and given["precision"] == "float32"  # nobody minds more digits
+    told = f"precision: {precision} was asked for, not {given['precision']}"
+    assert given["precision"] == precision or exact, told
     if seed is not None:
         assert given["seed"] == seed, f"torch is to be seeded with {seed}, not {given['seed']}"
     if net is not None:
         _same_start(model, net, seed)
     may = {id(p) for p in (model.parameters() if learning is None else learning)}
     _learns(model, may)
+    _same_schedule(given, cycle, plateau, -(-_samples(train) // batch_size) * epochs)
     check_optimizer(given["optimizer"], *optimizer)
     held = {id(p) for group in given["optimizer"].param_groups for p in group["params"]}
     assert may <= held, "the optimizer holds other weights, or a part of them: not all that learn"
     _same_loss(given["loss"], loss, outputs or len(train.classes), _masks(train), soft, model)
     check_augmentation(given["augment"], augment)
     _same_layer("mix", given["mix"], mix)
-    _same_schedule(given, cycle, plateau, -(-_samples(train) // batch_size) * epochs)
     stops = given["early_stopping"]
     found = None if stops is None else (stops.patience, stops.monitor)
     assert found == stopping, f"early stopping: {stopping} was asked for, not {found}"
@@ -106,66 +107,6 @@ def check_fit(
     if checkpoint is not ...:
         files = [None if one is None else Path(one) for one in (checkpoint, given["checkpoint"])]
         assert files[0] == files[1], f"checkpoint: {files[0]} was asked for, not {files[1]}"
-
-
-def check_optimizer(got: Optimizer, kind: type[Optimizer], options: Mapping[str, Any]) -> None:
-    """Hold an optimizer's kind and options, of all its groups, against what was asked for.
-
-    Args:
-        got: the optimizer.
-        kind: its class.
-        options: those that are not the kind's defaults; one may be a function of the parameter.
-
-    Raises:
-        AssertionError: another kind, or the first option that differs, with both values.
-    """
-    found = type(got).__name__
-    assert type(got) is kind, f"the optimizer is to be {kind.__name__}, not {found}"
-    fixed = {key: value for key, value in options.items() if not callable(value)}
-    usual = kind([nn.Parameter(torch.zeros(1))], **{"lr": 0.1, **fixed}).param_groups[0]
-    for group in got.param_groups:
-        for key in usual.keys() - _HOW:
-            value = group.get("max_lr", group["lr"]) if key == "lr" else group[key]
-            for parameter in group["params"]:
-                wanted = options.get(key, usual[key])
-                wanted = wanted(parameter) if callable(wanted) else wanted
-                assert _alike(value, wanted), (
-                    f"{found}: {key} of {wanted} was asked for"
-                    f"{'' if key in options else ' (its default)'}, not {value}"
-                )
-
-
-def check_augmentation(got: nn.Module | None, wanted: nn.Module | Mapping[str, Any] | None) -> None:
-    """Hold what augments against the very layer that is wanted, or against settings.
-
-    Args:
-        got: layers of `cvhelpers.augment`, or None.
-        wanted: a layer; or the options that are wanted, by their names, `flip` being the share of
-            mirror images. What is not named must be at 0 or its default.
-
-    Raises:
-        AssertionError: the first option that differs, with both values.
-    """
-    if isinstance(wanted, nn.Module):
-        assert got is wanted, "augmentation: fit is to be given the layers that were passed"
-        return
-    found: dict[str, Any] = {}
-    for layer in [] if got is None else got.modules():
-        if not list(layer.children()) and not isinstance(layer, (nn.ModuleList, nn.Sequential)):
-            home = type(layer).__module__
-            assert home.startswith("cvhelpers."), (
-                f"augmentation: layers of cvhelpers.augment are asked for, not {home}'s "
-                f"{type(layer).__name__}"
-            )
-            twice = found.keys() & _settings(layer).keys() - {"fill", "mode"}
-            assert not twice, f"augmentation: {sorted(twice)} twice"
-            found |= _settings(layer)
-    assert bool(found) == bool(wanted), (
-        f"augmentation: {wanted or 'none'} was asked for, not {found or 'none'}"
-    )
-    for key in sorted(found.keys() | (wanted or {}).keys()):
-        one, other = found.get(key, 0), (wanted or {}).get(key, 0)
-        assert _alike(one, other), f"augmentation: {key} of {other} was asked for, not {one}"
 
 
 def _samples(data: Any) -> int:
@@ -182,9 +123,8 @@ def _same_start(model: nn.Module, net: Callable[[], nn.Module], seed: int | None
         if seed is not None:
             torch.manual_seed(seed)
         wanted = net()
-    assert type(model) is type(wanted), (
-        f"a {type(wanted).__name__} is to be trained, not a {type(model).__name__}"
-    )
+    kinds = [f"{type(one).__module__}.{type(one).__name__}" for one in (wanted, model)]
+    assert type(model) is type(wanted), f"{kinds[0]} is to be trained, not {kinds[1]}"
     shapes = [
         {name: tuple(value.shape) for name, value in one.state_dict().items()}
         for one in (model, wanted)
@@ -193,15 +133,16 @@ def _same_start(model: nn.Module, net: Callable[[], nn.Module], seed: int | None
         "another net than was asked for: "
         f"{sorted(shapes[0].items() ^ shapes[1].items())[:2]} differ"
     )
-    assert repr(model) == repr(wanted), (
-        f"the net is built with other options than was asked for:\n{model}"
-    )
+    lines = [repr(one).splitlines() for one in (wanted, model)]
+    differ = next(("\n".join(two) for two in zip(*lines, strict=False) if two[0] != two[1]), "")
+    told = "the net is built with other options: this was asked for, and that came"
+    assert lines[0] == lines[1], f"{told}\n{differ}"
     assert wanted is not model, "every training is to build a net of its own"
     if seed is not None:
         for name, value in wanted.state_dict().items():
             assert torch.equal(value.cpu(), model.state_dict()[name].cpu()), (
-                f"{name}: not the first weights of seed {seed}; is torch seeded before the net "
-                "is built?"
+                f"{name}: not the first weights of seed {seed}: is torch seeded before the net "
+                "is built, and is no step of its making left out?"
             )
 
 
@@ -210,13 +151,6 @@ def _learns(model: nn.Module, may: set[int]) -> None:
         assert parameter.requires_grad == (id(parameter) in may), (
             f"{name} is {'not ' if parameter.requires_grad else ''}to learn"
         )
-
-
-def _alike(one: Any, other: Any) -> bool:
-    if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
-        return len(one) == len(other) and all(map(_alike, one, other))
-    numbers = isinstance(one, (int, float)) and isinstance(other, (int, float))
-    return math.isclose(one, other, rel_tol=1e-6) if numbers else bool(one == other)
 
 
 def _same_loss(
@@ -255,21 +189,24 @@ def _same_loss(
     agree(slopes[0], slopes[1], "the loss's gradient")
 
 
-def _settings(layer: nn.Module) -> dict[str, Any]:
-    """The options of a layer of this pack, those at 0 left out; `flip` is a share."""
-    options = {key: value for key, value in vars(layer).items() if key[0] != "_"}
-    if "p" in options:  # HorizontalFlip's
-        options["flip"] = options.pop("p")
-    if isinstance(options.get("flip"), bool):  # RandomAffine's
-        options["flip"] *= 0.5
-    return {k: v for k, v in options.items() if k != "training" and v not in _UNUSED}
-
-
 def _same_layer(what: str, got: nn.Module | None, wanted: nn.Module | None) -> None:
+    if wanted is not None and got is not None and _same_rows(got, wanted):
+        return
     told = [
-        "none" if one is None else f"{type(one).__name__} {_settings(one)}" for one in (got, wanted)
+        "none" if one is None else f"{type(one).__name__} {settings(one)}" for one in (got, wanted)
     ]
     assert told[0] == told[1], f"{what}: {told[1]} was asked for, not {told[0]}"
+
+
+def _same_rows(got: Callable[..., Any], wanted: nn.Module) -> bool:
+    """Whether both make the same rows of labels, and leave the images alone, as `OneHot` does."""
+    labels = torch.arange(2)
+    images = torch.rand(2, 3, 4, 4)
+    rows = wanted(images, labels)[1]
+    if rows.ndim != 2 or isinstance(got, type):
+        return False
+    made = got(images.clone(), labels)
+    return bool(torch.equal(made[0], images) and torch.equal(made[1], rows))
 
 
 def _same_schedule(
@@ -281,11 +218,16 @@ def _same_schedule(
     schedule, every = given["schedule"], given["schedule_every"]
     if cycle is ...:
         return
-    assert every == "auto", f"schedule_every is to stay at 'auto', not {every!r}"
+    usual = steps_each_batch(schedule)
+    assert schedule is None or steps_each_batch(schedule, every) == usual, (
+        f"the schedule is to be stepped every {'batch' if usual else 'epoch'}, not {every}"
+    )
     if schedule is not None:
         assert schedule.optimizer is given["optimizer"], "the schedule of another optimizer"
     if cycle:
         assert isinstance(schedule, OneCycleLR), f"a one-cycle schedule, not {schedule}"
+        told = "its momentum is to stay: `one_cycle`, or torch's own with cycle_momentum=False"
+        assert not schedule.cycle_momentum, told
         total = schedule.total_steps
         assert total == steps, f"the cycle is to last {steps} steps (all), not {total}"
         right = one_cycle(_any_optimizer(), epochs=steps, samples=1, batch_size=1)
@@ -298,11 +240,12 @@ def _same_schedule(
         )
         told = f"mode {schedule.mode}, min_lr {schedule.min_lrs}"
         assert (schedule.mode, max(schedule.min_lrs)) == ("min", 0), f"of the loss, to 0: {told}"
-        assert _alike(schedule.factor, plateau[0]), (
+        assert alike(schedule.factor, plateau[0]), (
             f"the rate is to fall to {plateau[0]} of itself, not {schedule.factor}"
         )
         assert schedule.patience in (plateau[1] - 1, plateau[1]), (
-            f"after {plateau[1]} epochs, not {schedule.patience} (torch's own count is one less)"
+            f"after {plateau[1]} epochs, for which torch's own patience is {plateau[1] - 1}: "
+            f"{schedule.patience}"
         )
     else:
         assert schedule is None, f"no schedule was asked for: {type(schedule).__name__}"
