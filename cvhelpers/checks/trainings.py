@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import EllipsisType
@@ -125,22 +127,24 @@ def _same_start(model: nn.Module, net: Callable[[], nn.Module], seed: int | None
         wanted = net()
     kinds = [f"{type(one).__module__}.{type(one).__name__}" for one in (wanted, model)]
     assert type(model) is type(wanted), f"{kinds[0]} is to be trained, not {kinds[1]}"
-    shapes = [
-        {name: tuple(value.shape) for name, value in one.state_dict().items()}
-        for one in (model, wanted)
+    # By their order: names of layers play no part, but in the message.
+    states = [list(one.state_dict().items()) for one in (wanted, model)]
+    shapes = [[tuple(value.shape) for _, value in one] for one in states]
+    pairs = itertools.zip_longest(*states, fillvalue=("nothing", torch.zeros(0)))
+    told = [
+        f"{n} {tuple(v.shape)}, wanted: {m} {tuple(w.shape)}"
+        for (m, w), (n, v) in pairs
+        if v.shape != w.shape
     ]
-    assert shapes[0] == shapes[1], (
-        "another net than was asked for: "
-        f"{sorted(shapes[0].items() ^ shapes[1].items())[:2]} differ"
-    )
-    lines = [repr(one).splitlines() for one in (wanted, model)]
+    assert shapes[0] == shapes[1], f"another net than was asked for: {told[0]}"
+    lines = [re.sub(r"[(]\w+[)]: ", "", repr(one)).splitlines() for one in (wanted, model)]
     differ = next(("\n".join(two) for two in zip(*lines, strict=False) if two[0] != two[1]), "")
-    told = "the net is built with other options: this was asked for, and that came"
-    assert lines[0] == lines[1], f"{told}\n{differ}"
+    options = "the net is built with other options: this was asked for, and that came"
+    assert lines[0] == lines[1], f"{options}\n{differ}"
     assert wanted is not model, "every training is to build a net of its own"
     if seed is not None:
-        for name, value in wanted.state_dict().items():
-            assert torch.equal(value.cpu(), model.state_dict()[name].cpu()), (
+        for (_, value), (name, first) in zip(*states, strict=True):
+            assert torch.equal(value.cpu(), first.cpu()), (
                 f"{name}: not the first weights of seed {seed}: is torch seeded before the net "
                 "is built, and is no step of its making left out?"
             )
