@@ -11,7 +11,7 @@ from tiny import linear, pictures
 from torch import nn
 
 import __main__
-from cvhelpers.augment import Augment, ColourJitter, HorizontalFlip, OneHot, RandomAffine
+from cvhelpers.augment import Augment, ColourJitter, HorizontalFlip, MixUp, OneHot, RandomAffine
 from cvhelpers.checks import (
     agree,
     check_fit,
@@ -261,6 +261,11 @@ def test_schedules_and_what_else_is_asked_for() -> None:
     check(handed(mix=OneHot(3)), mix=OneHot(3), soft=True)
     rows = lambda images, labels: (images, torch.eye(3)[labels])  # noqa: E731
     check(handed(mix=rows), mix=OneHot(3), soft=True)
+    before = torch.get_rng_state()
+    for _ in range(8):
+        with pytest.raises(AssertionError, match=r"mix: OneHot .* was asked for, not MixUp"):
+            check(handed(mix=MixUp(3)), mix=OneHot(3), soft=True)
+    assert torch.equal(torch.get_rng_state(), before), "no random number is used up"
     with pytest.raises(AssertionError, match=r"mix: OneHot .* was asked for, not function"):
         check(handed(mix=lambda images, labels: (images, labels)), mix=OneHot(3), soft=True)
     check(handed(checkpoint="a/b.pt"), checkpoint=Path("a/b.pt"))

@@ -102,6 +102,7 @@ def check_augmentation(got: nn.Module | None, wanted: nn.Module | Mapping[str, A
 
 
 def alike(one: Any, other: Any) -> bool:
+    """Whether two settings are equal; numbers, alone or in pairs, up to rounding."""
     if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
         return len(one) == len(other) and all(map(alike, one, other))
     numbers = isinstance(one, (int, float)) and isinstance(other, (int, float))

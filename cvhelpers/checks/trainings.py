@@ -93,11 +93,18 @@ def check_fit(
         _same_start(model, net, seed)
     may = {id(p) for p in (model.parameters() if learning is None else learning)}
     _learns(model, may)
-    _same_schedule(given, cycle, plateau, -(-_samples(train) // batch_size) * epochs)
+    _same_schedule(given, cycle, plateau, -(-len(train.labels) // batch_size) * epochs)
     check_optimizer(given["optimizer"], *optimizer)
     held = {id(p) for group in given["optimizer"].param_groups for p in group["params"]}
     assert may <= held, "the optimizer holds other weights, or a part of them: not all that learn"
-    _same_loss(given["loss"], loss, outputs or len(train.classes), _masks(train), soft, model)
+    _same_loss(
+        given["loss"],
+        loss,
+        outputs or len(train.classes),
+        train.labels.dtype == torch.uint8,
+        soft,
+        model,
+    )
     check_augmentation(given["augment"], augment)
     _same_layer("mix", given["mix"], mix)
     stops = given["early_stopping"]
@@ -109,14 +116,6 @@ def check_fit(
     if checkpoint is not ...:
         files = [None if one is None else Path(one) for one in (checkpoint, given["checkpoint"])]
         assert files[0] == files[1], f"checkpoint: {files[0]} was asked for, not {files[1]}"
-
-
-def _samples(data: Any) -> int:
-    return len(data.labels)
-
-
-def _masks(data: Any) -> bool:
-    return bool(data.labels.dtype == torch.uint8)
 
 
 def _same_start(model: nn.Module, net: Callable[[], nn.Module], seed: int | None) -> None:
@@ -204,12 +203,13 @@ def _same_layer(what: str, got: nn.Module | None, wanted: nn.Module | None) -> N
 
 def _same_rows(got: Callable[..., Any], wanted: nn.Module) -> bool:
     """Whether both make the same rows of labels, and leave the images alone, as `OneHot` does."""
-    labels = torch.arange(2)
-    images = torch.rand(2, 3, 4, 4)
-    rows = wanted(images, labels)[1]
-    if rows.ndim != 2 or isinstance(got, type):
-        return False
-    made = got(images.clone(), labels)
+    labels = torch.arange(64) % 2  # so many that what mixes them at random shows
+    images = torch.arange(64.0)[:, None, None, None].expand(-1, 3, 4, 4)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        rows = wanted(images, labels)[1]
+        if rows.ndim != 2 or isinstance(got, type):
+            return False
+        made = got(images.clone(), labels)
     return bool(torch.equal(made[0], images) and torch.equal(made[1], rows))
 
 
@@ -234,7 +234,8 @@ def _same_schedule(
         assert not schedule.cycle_momentum, told
         total = schedule.total_steps
         assert total == steps, f"the cycle is to last {steps} steps (all), not {total}"
-        right = one_cycle(_any_optimizer(), epochs=steps, samples=1, batch_size=1)
+        any_optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+        right = one_cycle(any_optimizer, epochs=steps, samples=1, batch_size=1)
         rises = [int(one._schedule_phases[0]["end_step"]) for one in (schedule, right)]
         assert rises[0] == rises[1], f"the rate is to rise for {rises[1]} steps, not {rises[0]}"
     elif plateau is not None:
@@ -253,7 +254,3 @@ def _same_schedule(
         )
     else:
         assert schedule is None, f"no schedule was asked for: {type(schedule).__name__}"
-
-
-def _any_optimizer() -> Optimizer:
-    return torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
