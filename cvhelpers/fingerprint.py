@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from importlib import import_module
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -219,8 +219,16 @@ def _version(module: str) -> str | None:
     if top in ("__main__", "cvhelpers") or package is None:
         return None
     place = getattr(package, "__file__", None) or str(getattr(package, "__path__", ""))
-    installed = "site-packages" in place or "dist-packages" in place
+    installed = any(_installs(folder) for folder in PurePath(place).parents[:2])
     return str(vars(package).get("__version__", "unknown")) if installed else None
+
+
+@functools.cache
+def _installs(folder: PurePath) -> bool:
+    """Whether pip installs into this folder, wherever it lies: it keeps its records there."""
+    return folder.name in ("site-packages", "dist-packages") or any(
+        Path(folder).glob("*.dist-info")
+    )
 
 
 def _library_name(value: Any) -> str | None:

@@ -230,6 +230,24 @@ def test_a_library_counts_by_its_version(monkeypatch: pytest.MonkeyPatch) -> Non
     assert fingerprint(source, monkeypatch) != first
 
 
+def test_a_library_counts_by_its_version_wherever_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "farlib").mkdir()
+    (tmp_path / "farlib/__init__.py").write_text("__version__ = '1'\ndef work(): return 1\n")
+    (tmp_path / "farlib-1.dist-info").mkdir()  # as `pip install --target` leaves it
+    monkeypatch.syspath_prepend(tmp_path)
+    import farlib
+
+    source = "import farlib\ndef train_one(): return farlib.work()"
+    first = fingerprint(source, monkeypatch)
+    with monkeypatch.context() as patch:
+        patch.setattr(farlib.work, "__code__", (lambda: 2).__code__)
+        assert fingerprint(source, patch) == first, "not followed"
+    monkeypatch.setattr(farlib, "__version__", "2")
+    assert fingerprint(source, monkeypatch) != first
+
+
 def test_the_same_in_every_process() -> None:
     code = (
         "from cvhelpers.fingerprint import fingerprint_of\n"
