@@ -91,12 +91,14 @@ class Section:
 class Assignment:
     """One assignment: what its hand-in is called and made of.
 
-    `closing`: questions about sources and tools that the course wants answered at the end.
+    `points_by`: who gives the sections their points, the assignment or this pack. `closing`:
+    questions about sources and tools that the course wants answered at the end.
     """
 
     id: str
     title: str
     template: str
+    points_by: str = "the assignment"
     formats: tuple[str, ...] = ("ipynb",)
     closing: tuple[str, ...] = ()
 
@@ -114,6 +116,16 @@ class Manifest:
         if wanted not in self.sections:
             raise ValueError(f"unknown section {wanted!r}; {near(wanted, self.sections)}")
         return self.sections[wanted]
+
+    def assignment(self, wanted: str) -> Assignment:
+        """Return an assignment by its id. ValueError names near ids."""
+        if wanted not in self.assignments:
+            raise ValueError(f"unknown assignment {wanted!r}; {near(wanted, self.assignments)}")
+        return self.assignments[wanted]
+
+    def sections_of(self, assignment: str) -> list[Section]:
+        """The sections of an assignment, in the file's order."""
+        return [one for one in self.sections.values() if one.assignment == assignment]
 
 
 def near(wanted: str, known: Iterable[str]) -> str:

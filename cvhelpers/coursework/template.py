@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cvhelpers import manifest
+from cvhelpers.coursework.points import BEGIN, END, is_answer, is_solution
 from cvhelpers.headless.parameters import read_notebook, tags
 from cvhelpers.manifest import Assignment, near
 
-BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 _MARKED = re.compile(rf"^([ \t]*){BEGIN}[ \t]*$.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)
-_STUB = 'raise NotImplementedError("Your code goes here: replace this line.")'
-_PROMPT = "*Your answer goes here: replace this line.*"
+STUB = 'raise NotImplementedError("Your code goes here: replace this line.")'
+PROMPT = "*Your answer goes here: replace this line.*"
 _COMMON = re.compile(r"(profile|source|seed)\b")  # parameters that every section has
 
 
@@ -33,11 +34,8 @@ def make_template(
     import nbformat
 
     course = manifest.load()
-    if assignment_id not in course.assignments:
-        known = near(assignment_id, course.assignments)
-        raise ValueError(f"unknown assignment {assignment_id!r}; {known}")
-    assignment = course.assignments[assignment_id]
-    wanted = [one.id for one in course.sections.values() if one.assignment == assignment.id]
+    assignment = course.assignment(assignment_id)
+    wanted = [one.id for one in course.sections_of(assignment_id)]
     path = Path(out_dir) / file_name(assignment, student)
     if section is not None:
         if section not in wanted:
@@ -46,22 +44,34 @@ def make_template(
         path = path.with_stem(f"{path.stem}_{section.rpartition('/')[2]}")
     if path.exists():
         raise ValueError(f"{path} exists, and may hold work: move it away first")
-    cells = [nbformat.v4.new_markdown_cell(f"# {assignment.title}\n\n{student.strip()}")]
-    for name in wanted:
-        source = manifest.repository_root() / "notebooks" / f"{name}.ipynb"
-        cells += _student_cells(source, seen=cells)
-    if assignment.closing:
-        cells.append(nbformat.v4.new_markdown_cell("## Sources and tools"))
-    for question in assignment.closing:
-        text = "\n".join(_question([f"**Question.** {question}"]))
-        cells.append(nbformat.v4.new_markdown_cell(text, metadata={"tags": ["answer"]}))
-    for number, cell in enumerate(cells, 1):
-        cell.id = f"cell-{number}"
+    cells = student_cells(assignment, student, wanted)
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    notebook.metadata["cvhelpers"] = {"assignment": assignment.id, "sections": wanted}
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
     return path
+
+
+def student_cells(assignment: Assignment, student: str, sections: Sequence[str]) -> list[Any]:
+    """The cells of a student's notebook: a title, the sections, the course's closing questions.
+
+    A cell of a section keeps its id behind the section's number: `3-ab12cd34`.
+    """
+    import nbformat
+
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# {assignment.title}\n\n{student.strip()}", id="title")
+    ]
+    for name in sections:
+        source = manifest.repository_root() / "notebooks" / f"{name}.ipynb"
+        cells += _student_cells(source, seen=cells)
+    if assignment.closing:
+        cells.append(nbformat.v4.new_markdown_cell("## Sources and tools", id="closing"))
+    for number, question in enumerate(assignment.closing, 1):
+        text, own = "\n".join(_question([f"**Question.** {question}"])), {"tags": ["answer"]}
+        cells.append(nbformat.v4.new_markdown_cell(text, metadata=own, id=f"closing-{number}"))
+    return cells
 
 
 def file_name(assignment: Assignment, student: str) -> str:
@@ -74,7 +84,7 @@ def file_name(assignment: Assignment, student: str) -> str:
 
 def stubbed(source: str) -> str:
     """Replace what stands between solution marks by a stub; ValueError where marks do not pair."""
-    stubs, count = _MARKED.subn(rf"\1{_STUB}", source)
+    stubs, count = _MARKED.subn(rf"\1{STUB}", source)
     if not count or {source.count(BEGIN), source.count(END)} != {count}:
         raise ValueError(f"solutions stand between `{BEGIN}` and `{END}`, in pairs; mend the marks")
     return stubs
@@ -86,7 +96,7 @@ def _student_cells(path: Path, *, seen: list[Any]) -> list[Any]:
 
     setups = [cell.source for cell in seen if "setup" in tags(cell)]
     first = not any("parameters" in tags(cell) for cell in seen)
-    cells = []
+    cells, prefix = [], path.name.partition("_")[0] + "-"
     for number, cell in enumerate(read_notebook(path).cells, 1):
         own, lines = tags(cell), cell.source.strip().split("\n")
         code = cell.cell_type == "code"
@@ -99,14 +109,16 @@ def _student_cells(path: Path, *, seen: list[Any]) -> list[Any]:
         if not code:
             lines = [line for line in lines if "colab-badge" not in line]  # it opens the solution
         try:
-            if "answer" in own and not code:
+            if is_answer(cell):
                 lines = _question(lines)
-            elif code and ("solution" in own or any(BEGIN in line for line in lines)):
+            elif is_solution(cell):
                 lines = [stubbed("\n".join(lines))]
         except ValueError as error:
             raise ValueError(f"{path}: cell {number}: {error}") from None
         new = nbformat.v4.new_code_cell if code else nbformat.v4.new_markdown_cell
-        cells.append(new("\n".join(lines), metadata={"tags": own} if own else {}))
+        cells.append(
+            new("\n".join(lines), metadata={"tags": own} if own else {}, id=prefix + cell.id)
+        )
     return cells
 
 
@@ -114,4 +126,4 @@ def _question(lines: list[str]) -> list[str]:
     """Keep the first line of an answer, the question, and ask for one's own."""
     if lines[1:] and lines[1].strip():
         raise ValueError("an answer cell is the question on one line, an empty line, the answer")
-    return [lines[0], "", _PROMPT]
+    return [lines[0], "", PROMPT]
