@@ -16,6 +16,10 @@ _COMMANDS = {  # command: its function, which takes the options by their names; 
     "run": ("headless.execute:run_section", "execute one section's notebook, guarded"),
     "report": ("headless.report:write_report", "write runs/NAME/report.html"),
     "template": ("coursework.template:make_template", "write a notebook without the solutions"),
+    "submit": ("coursework.submission:submit", "write the files that a student's course asks for"),
+    "nbgrader": ("coursework.nbgrader:make_nbgrader", "write an assignment as nbgrader's folder"),
+    "grade": ("coursework.grading:grade", "run a folder of hand-ins and write one table"),
+    "links": ("coursework.links:set_repository", "point badges and setup cells at a repository"),
     "results": ("headless.evidence:update", "copy a run's evidence to results/ and the README"),
     "stamp": ("headless.stamp:write_stamps", "note what runs depend on, for make to compare"),
 }
@@ -25,6 +29,7 @@ _EXAMPLES = """examples:
   python -m cvhelpers run 2_caltech101/1_lenet5 --profile quick -p epochs 3
   python -m cvhelpers report --name quick
   python -m cvhelpers template 2_caltech101 --student "Ada Lovelace"
+  python -m cvhelpers submit templates/caltech101_Ada_Lovelace.ipynb
 """
 
 
@@ -53,11 +58,24 @@ def _parser() -> argparse.ArgumentParser:
         "--section", metavar="SECTION", help="only this one, e.g. 2_caltech101/1_lenet5"
     )
     add["template"]("--out", dest="out_dir", type=Path, default=Path("templates"), help="folder")
+    add["submit"]("notebooks", nargs="+", metavar="NOTEBOOK", help="what to hand in")
+    add["submit"]("--anyway", action="store_true", help="for partial credit, whatever is missing")
+    add["submit"]("--shrink", action="store_true", help="make pictures smaller")
+    add["submit"]("--out", dest="out_dir", type=Path, default=Path("submissions"), help="folder")
+    add["nbgrader"]("assignment_id", metavar="ASSIGNMENT", help="e.g. 2_caltech101")
+    add["nbgrader"]("--out", dest="out_dir", type=Path, default=Path("nbgrader"), help="folder")
+    add["grade"]("submissions", metavar="FOLDER", type=Path, help="of notebooks and zips")
+    add["grade"]("--out", dest="out_dir", type=Path, default=Path("grades"), help="folder")
+    add["grade"]("--minutes", type=float, default=20, help="for each hand-in")
+    add["grade"]("--gigabytes", type=float, default=6, help="of memory for each")
+    add["links"]("repository", metavar="OWNER/NAME", help="on GitHub")
     add["stamp"]("--args", default="", help="the further arguments of `run`, as one text")
     for name in ("run", "stamp"):
         add[name]("--profile", default="auto", help="smoke, quick, full or auto (default)")
         add[name]("--source", default="auto", help="images: real, sample or auto (default)")
         add[name]("--seed", type=int, help="default: the notebook's own")
+    add["grade"]("--profile", default="smoke", help="smoke (default), quick or full")
+    add["grade"]("--source", default="sample", help="images: sample (default), real or auto")
     for name in ("run", "stamp", "report", "results"):
         add[name]("--name", help="folder under runs/; default: the profile")
     add["results"]("--beside", help="keep it in a folder of this name beside the section's own")

@@ -91,8 +91,10 @@ class Section:
 class Assignment:
     """One assignment: what its hand-in is called and made of.
 
-    `points_by`: who gives the sections their points, the assignment or this pack. `closing`:
-    questions about sources and tools that the course wants answered at the end.
+    `points_by`: who gives the sections their points, the assignment or this pack. `report`: what
+    is read shows results, and code only where a cell is tagged `show-code`. `several`: more than
+    one notebook may be handed in. `closing`: questions about sources and tools that the course
+    wants answered at the end.
     """
 
     id: str
@@ -100,6 +102,8 @@ class Assignment:
     template: str
     points_by: str = "the assignment"
     formats: tuple[str, ...] = ("ipynb",)
+    report: bool = False
+    several: bool = False
     closing: tuple[str, ...] = ()
 
 
@@ -156,7 +160,7 @@ def load(path: str | Path | None = None) -> Manifest:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         _known(content, ("assignments", "sections"), "the file")
         assignments = {
-            name: _build(Assignment, {"id": name, **table}, f"assignments.{name}")
+            name: _assignment({"id": name, **table}, f"assignments.{name}")
             for name, table in content.get("assignments", {}).items()
         }
         sections: dict[str, Section] = {}
@@ -168,6 +172,7 @@ def load(path: str | Path | None = None) -> Manifest:
     return Manifest(assignments, sections)
 
 
+FORMATS = ("ipynb", "html", "pdf", "md", "zip")
 _TOML = {"str": (str,), "bool": (bool,), "float": (float, int), "tuple": (list,), "dict": (dict,)}
 
 
@@ -194,6 +199,13 @@ def _build(kind: type[_Built], table: dict[str, Any], where: str) -> _Built:
         fits = value is None or type(value) in types
         _need(fits, f"{where}: {name} = {value!r} must be of type {types[0].__name__}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+
+
+def _assignment(table: dict[str, Any], where: str) -> Assignment:
+    assignment = _build(Assignment, table, where)
+    for one in assignment.formats:
+        _need(one in FORMATS, f"{where}: formats names {one!r}; {near(one, FORMATS)}")
+    return assignment
 
 
 def _section(

@@ -188,18 +188,20 @@ class Run:
         self.save()
 
     def save_figure(self, name: str, figure: Figure, caption: str) -> None:
-        """Write a figure to `figures/<name>.png` and list it with its caption."""
+        """Write a figure to `figures/<name>.png`; show it and, below, its caption."""
         path = self.folder / "figures" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
         self._results["figures"][name] = {"file": f"figures/{name}.png", "caption": caption}
         self.save()
+        visualize.show_figure(figure, caption)
 
     def save_table(self, name: str, frame: pd.DataFrame, caption: str) -> None:
-        """Write a table to `tables/<name>.csv` and list it with its caption."""
+        """Write a table to `tables/<name>.csv` and say its caption: the cell shows the table."""
         atomic_write(self.folder / "tables" / f"{name}.csv", frame.to_csv(index=False))
         self._results["tables"][name] = {"file": f"tables/{name}.csv", "caption": caption}
         self.save()
+        print(f"Table: {caption} [tables/{name}.csv]")
 
     def checkpoint(self, name: str) -> Path:
         """Return where this section keeps the checkpoint called `name`."""

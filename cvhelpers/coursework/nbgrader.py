@@ -95,6 +95,11 @@ def _graded_cells(cells: list[Any], section: Section) -> list[Any]:
 
 
 def _mark(cell: Any, *, points: float | None = None, **kinds: bool) -> None:
-    own = {"grade": False, "solution": False, "locked": False, "task": False} | kinds
+    own: dict[str, Any] = {
+        "grade": False,
+        "solution": False,
+        "locked": False,
+        "task": False,
+    } | kinds
     own |= {"schema_version": 3, "grade_id": cell.id, "cell_type": cell.cell_type}
     cell.metadata["nbgrader"] = own if points is None else own | {"points": points}

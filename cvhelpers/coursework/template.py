@@ -74,6 +74,11 @@ def student_cells(assignment: Assignment, student: str, sections: Sequence[str])
     return cells
 
 
+def template_id(section: str, cell: Any) -> str:
+    """The id that a cell of a section's notebook has in a template: `3-ab12cd34`."""
+    return f"{section.rpartition('/')[2].partition('_')[0]}-{cell.id}"
+
+
 def file_name(assignment: Assignment, student: str) -> str:
     """Fill the manifest's file name; what no file name should hold becomes an underscore."""
     name = re.sub(r"[^\w-]+", "_", student).strip("_")
@@ -96,7 +101,8 @@ def _student_cells(path: Path, *, seen: list[Any]) -> list[Any]:
 
     setups = [cell.source for cell in seen if "setup" in tags(cell)]
     first = not any("parameters" in tags(cell) for cell in seen)
-    cells, prefix = [], path.name.partition("_")[0] + "-"
+    section = f"{path.parent.name}/{path.stem}"
+    cells = []
     for number, cell in enumerate(read_notebook(path).cells, 1):
         own, lines = tags(cell), cell.source.strip().split("\n")
         code = cell.cell_type == "code"
@@ -117,7 +123,11 @@ def _student_cells(path: Path, *, seen: list[Any]) -> list[Any]:
             raise ValueError(f"{path}: cell {number}: {error}") from None
         new = nbformat.v4.new_code_cell if code else nbformat.v4.new_markdown_cell
         cells.append(
-            new("\n".join(lines), metadata={"tags": own} if own else {}, id=prefix + cell.id)
+            new(
+                "\n".join(lines),
+                metadata={"tags": own} if own else {},
+                id=template_id(section, cell),
+            )
         )
     return cells
 

@@ -15,6 +15,7 @@ from cvhelpers.visualize.pictures import (
     filter_grid,
     image_grid,
     overlay,
+    show_figure,
     show_image,
     worst_mistakes,
 )

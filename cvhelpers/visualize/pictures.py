@@ -34,6 +34,20 @@ def own_axes(ax: Axes | None, width: float, height: float) -> Axes:
     return ax or plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
+def show_figure(figure: Figure, caption: str) -> None:
+    """Put a finished figure into the cell's output, its caption below; in a script do nothing.
+
+    It is closed, or the notebook would show it once more at the end of the cell.
+    """
+    if "inline" not in plt.get_backend():
+        return
+    from IPython.display import display
+
+    display(figure)
+    plt.close(figure)
+    print(f"Figure: {caption}")
+
+
 def show_image(image: Tensor, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Show one raw image `(C, H, W)`, grey or RGB, 0..255."""
     ax = own_axes(ax, 3, 3)

@@ -1,0 +1,287 @@
+"""A folder of hand-ins, run and summarised: who, which checks passed, metrics, points, findings."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cvhelpers import manifest
+from cvhelpers.coursework.points import is_answer, points_of
+from cvhelpers.coursework.restore import ORIGINAL, restored
+from cvhelpers.coursework.sandbox import run_cells
+from cvhelpers.coursework.submission import read_hand_in
+from cvhelpers.coursework.template import PROMPT, student_cells, template_id
+from cvhelpers.headless.outcome import outcome
+from cvhelpers.headless.parameters import read_notebook, tags
+from cvhelpers.manifest import Assignment, Manifest, Section
+from cvhelpers.results import atomic_write
+
+_COLUMNS = ("who", "file", "assignment", "checks", "points", "answers", "metrics", "found")
+
+
+@dataclass
+class Grade:
+    """What one hand-in is worth as far as a machine can say."""
+
+    who: str
+    file: str
+    assignment: str = ""
+    passed: int = 0
+    checks: int = 0
+    points: float = 0
+    possible: float = 0  # points of all checks; answers and scales are for a person
+    answered: int = 0
+    answers: int = 0
+    metrics: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+
+    def row(self) -> dict[str, str]:
+        """The table's line."""
+        return {
+            "who": self.who,
+            "file": self.file,
+            "assignment": self.assignment,
+            "checks": f"{self.passed} of {self.checks}",
+            "points": f"{self.points:.2f} of {self.possible:.2f}",
+            "answers": f"{self.answered} of {self.answers} given",
+            "metrics": "; ".join(self.metrics),
+            "found": "; ".join(self.found) or "nothing unusual",
+        }
+
+
+def grade(
+    submissions: str | Path,
+    *,
+    out_dir: str | Path = "grades",
+    profile: str = "smoke",
+    source: str = "sample",
+    minutes: float = 20,
+    gigabytes: float = 6,
+) -> Path:
+    """Run every hand-in in a folder, one after the other; return the table, `grades.html`.
+
+    A hand-in is a notebook, a zip with notebooks, or a folder with either; its name is the
+    student's. Each notebook runs in a kernel of its own, with every check replaced by the
+    original, and goes on after errors. `grades.csv` has the same lines as the table, and each
+    student's folder the notebook as it ran and what it left. Points are those of the checks;
+    answers and a scale for an accuracy are for a person.
+
+    Students' code runs with your rights: see the README for a container.
+
+    Args:
+        profile: smoke by default: checks say as much there as in any other.
+        source: images to run on.
+        minutes: for each notebook.
+        gigabytes: of memory for each.
+
+    Raises:
+        ValueError: no such folder, or nothing in it.
+    """
+    folder, out = Path(submissions), Path(out_dir)
+    entries = sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+    if not entries:
+        raise ValueError(f"{folder} is empty: put one notebook, zip or folder a student there")
+    course, grades = manifest.load(), []
+    limits = {"minutes": minutes, "gigabytes": gigabytes}
+    environment = {"CVHELPERS_PROFILE": profile, "CVHELPERS_SOURCE": source}
+    with tempfile.TemporaryDirectory() as unpacked:
+        for entry in entries:
+            for path, problem in _notebooks(entry, Path(unpacked)):
+                print(f"[{entry.name}] {path.name}", flush=True)
+                one = Grade(entry.stem, path.name)
+                grades.append(one)
+                try:
+                    if problem:
+                        raise ValueError(problem)
+                    _grade_one(one, path, course, out / entry.stem, environment, limits)
+                except Exception as error:  # none may stop the others
+                    one.found.append(f"could not be graded: {type(error).__name__}: {error}")
+                print(f"[{entry.name}] {one.row()['checks']} checks; {one.row()['found']}")
+    rows = [one.row() for one in grades]
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "grades.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    atomic_write(out / "grades.html", _page(rows, profile, source))
+    return out / "grades.html"
+
+
+def _notebooks(entry: Path, unpacked: Path) -> Iterator[tuple[Path, str]]:
+    """The notebooks of one entry, each with a problem in words, or ""."""
+    if entry.suffix.lower() == ".zip":
+        target = unpacked / entry.stem
+        try:
+            with zipfile.ZipFile(entry) as archive:
+                archive.extractall(target)  # it keeps members inside of the folder
+        except (zipfile.BadZipFile, OSError) as error:
+            yield entry, f"no zip: {error}"
+            return
+        entry = target
+    if entry.is_file():
+        yield entry, "" if entry.suffix == ".ipynb" else "no notebook: its name ends otherwise"
+        return
+    inside = sorted(p for p in entry.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    for path in inside:
+        yield path, ""
+    if not inside:
+        yield entry, "no notebook in it"
+
+
+def _grade_one(
+    one: Grade,
+    path: Path,
+    course: Manifest,
+    out: Path,
+    environment: dict[str, str],
+    limits: dict[str, float],
+) -> None:
+    """Read, mend, run and count one notebook; `one` is filled as far as it goes."""
+    import nbformat
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ids missing or twice: said in our own words
+        cells = _read(path, one).cells
+        assignment, sections = _kind(path, cells, course)
+        one.assignment = assignment.id
+        given = student_cells(assignment, one.who, [section.id for section in sections])
+        cells, notes = restored(cells, given)
+        one.found += notes
+        run, work = (out / name for name in ("run", "work"))
+        work.mkdir(parents=True, exist_ok=True)
+        limited = [*_parameters(cells, environment)]
+        environment = environment | {
+            "CVHELPERS_HEADLESS": "1",
+            "CVHELPERS_RUN_DIR": str(run.resolve()),
+            "JUPYTER_PREFER_ENV_PATH": "1",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
+        one.found += run_cells(limited, cwd=work, environment=environment, **limits)
+        for number, cell in enumerate(limited, 1):
+            cell["id"] = f"cell-{number}"
+        target = out / path.name
+        atomic_write(target, nbformat.writes(nbformat.v4.new_notebook(cells=limited)))
+    _count(one, limited, sections)
+    one.answers = sum(is_answer(cell) for cell in given)
+    one.answered = sum(is_answer(cell) and _is_given(cell) for cell in cells)
+    for section in sections:
+        if (run / section.id).is_dir():
+            numbers = outcome(section, run / section.id).numbers
+            one.metrics += [f"{n.label} {n.value} {n.judgement}".strip() for n in numbers]
+
+
+def _read(path: Path, one: Grade) -> Any:
+    """Read a notebook as editors leave it; what is odd about it goes to `one.found`."""
+    import nbformat
+
+    size = path.stat().st_size
+    if size > 20_000_000:
+        one.found.append(f"a file of {size / 1e6:.0f} MB")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        notebook = nbformat.from_dict(content)
+        if int(notebook.get("nbformat", 0)) < 4:
+            notebook = nbformat.convert(notebook, 4)
+        for cell in notebook.cells:
+            cell.source = "".join(cell.source) if isinstance(cell.source, list) else cell.source
+            cell.setdefault("metadata", nbformat.from_dict({}))
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        raise ValueError(f"no notebook: {error}") from None
+    made_by = [name for name in ("colab", "vscode") if name in notebook.get("metadata", {})]
+    one.found += [f"saved by {name.replace('colab', 'Colab')}" for name in made_by]
+    return notebook
+
+
+def _kind(path: Path, cells: Sequence[Any], course: Manifest) -> tuple[Assignment, list[Section]]:
+    """Which assignment and sections: by the template's note, the file's name, or the cells."""
+    try:
+        known = read_hand_in(path, course)
+        return known.assignment, known.sections
+    except ValueError:
+        pass
+    texts = {cell.source.strip() for cell in cells if len(cell.source) > 40}
+    best, shared = None, 0
+    for assignment in course.assignments.values():
+        sections = []
+        count = 0
+        for section in course.sections_of(assignment.id):
+            own = student_cells(assignment, "?", [section.id])
+            found = sum(cell.source.strip() in texts for cell in own)
+            sections += [section] if found > 3 else []
+            count += found
+        if sections and count > shared:
+            best, shared = (assignment, sections), count
+    if best is None:
+        raise ValueError("no hand-in of this course: none of its cells is one of a template")
+    return best
+
+
+def _parameters(cells: Sequence[Any], environment: dict[str, str]) -> list[Any]:
+    """The cells, and behind each cell of parameters one that sets the run's profile and images."""
+    import nbformat
+
+    profile, source = environment["CVHELPERS_PROFILE"], environment["CVHELPERS_SOURCE"]
+    new = []
+    for cell in cells:
+        new.append(cell)
+        lines = cell.source.splitlines() if cell.cell_type == "code" else []
+        if any(line.replace(" ", "").startswith("profile=") for line in lines):
+            text = f"profile, source = {profile!r}, {source!r}  # the grading's"
+            new.append(nbformat.v4.new_code_cell(text))
+    return new
+
+
+def _count(one: Grade, cells: Sequence[Any], sections: Sequence[Section]) -> None:
+    """Count the checks that passed, with the points of `points_of`."""
+    worth: dict[str, float] = {}
+    for section in sections:
+        source = read_notebook(manifest.repository_root() / "notebooks" / f"{section.id}.ipynb")
+        scales = sum(metric.points[-1][1] for metric in section.metrics.values() if metric.points)
+        for index, points in points_of(source.cells, section.points - scales).items():
+            if "check" in tags(source.cells[index]):
+                worth[template_id(section.id, source.cells[index])] = points
+    one.checks, one.possible = len(worth), sum(worth.values())
+    for cell in cells:
+        points = worth.get(cell.metadata.get(ORIGINAL, ""), 0)
+        errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
+        if points and cell.get("execution_count") and not errors:
+            one.passed += 1
+            one.points += points
+
+
+def _is_given(cell: Any) -> bool:
+    question, _, answer = cell.source.partition("\n")
+    return PROMPT not in cell.source and bool(question and answer.strip())
+
+
+def _page(rows: Sequence[dict[str, str]], profile: str, source: str) -> str:
+    """The table as a page."""
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(row[name])}</td>" for name in _COLUMNS) + "</tr>\n"
+        for row in rows
+    )
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Grades</title>
+<style>
+body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem; color-scheme: light dark }}
+table {{ border-collapse: collapse }}
+th, td {{ border: 1px solid #8888; padding: .4rem .6rem; vertical-align: top; text-align: left }}
+td:nth-child(2) {{ overflow-wrap: anywhere }}
+</style>
+<h1>Grades</h1>
+<p>Profile {profile}, images: {source}. Points are those of the checks; answers, and a scale of
+points for an accuracy, are for a person to give.</p>
+<table><thead><tr>{head}</tr></thead><tbody>
+{body}</tbody></table></html>
+"""

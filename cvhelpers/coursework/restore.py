@@ -1,0 +1,157 @@
+"""A hand-in brought back to where its checks can be run: the originals, at their places."""
+
+from __future__ import annotations
+
+import copy
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+from cvhelpers.coursework.points import _parsed, defined
+from cvhelpers.headless.parameters import tags
+
+ORIGINAL = "cvhelpers_check"  # metadata key of a check that was put in: its id in the template
+_ALIKE = 0.6  # of two texts' characters, in order: an edited cell is still the same one
+
+
+def restored(cells: Sequence[Any], given: Sequence[Any]) -> tuple[list[Any], list[str]]:
+    """The student's cells with every check replaced by the template's own; and what was found.
+
+    Cells are recognised by their text, their id, the names they define or their question, so
+    that it does not matter which of these an editor has lost. All checks of the student's notebook
+    are taken out, and every check of the template is put behind the code that it looks at: edited,
+    deleted, copied or moved ones are thereby mended. A cell that was code and now is text is code
+    again.
+    """
+    cells, notes = [copy.deepcopy(cell) for cell in cells], []
+    match = _matches(cells, given)
+    ids = {cell.get("id") for cell in cells}
+    if match and not ids & {one.id for one in given}:
+        notes.append("cell ids are lost, as some editors lose them")
+    for index, place in match.items():
+        was, now = given[index], cells[place]
+        if was.cell_type == "code" != now.cell_type and _parsed(now.source) is not None:
+            notes.append(f"cell {place + 1} had become {now.cell_type}: run as code again")
+            now.cell_type, now.outputs, now.execution_count = "code", [], None
+    checks = [index for index, one in enumerate(given) if "check" in tags(one)]
+    notes += _changes(cells, given, checks, match)
+    originals = {given[index].source.strip() for index in checks}
+    out = {match[index] for index in checks if index in match}
+    out |= {place for place, cell in enumerate(cells) if cell.source.strip() in originals}
+    behind: dict[int, list[Any]] = {}
+    for index, place in _places(given, checks, match).items():
+        original = copy.deepcopy(given[index])
+        original.metadata[ORIGINAL] = original.id
+        behind.setdefault(place, []).append(original)
+    new = list(behind.get(-1, []))
+    for place, cell in enumerate(cells):
+        new += [] if place in out else [cell]
+        new += behind.get(place, [])
+    return new, notes
+
+
+def _matches(cells: Sequence[Any], given: Sequence[Any]) -> dict[int, int]:
+    """For cells of the template the student's: by text, id, names, question, likeness."""
+    found: dict[int, int] = {}
+    free = dict(enumerate(cells))
+
+    def same_text(one: Any, cell: Any) -> bool:
+        return bool(cell.source.strip() == one.source.strip())
+
+    def same_id(one: Any, cell: Any) -> bool:
+        return bool(cell.get("id") == one.id)
+
+    def same_purpose(one: Any, cell: Any) -> bool:
+        if one.cell_type == "markdown":
+            line = one.source.partition("\n")[0].strip()
+            return len(line) > 12 and cell.source.strip().startswith(line)
+        names = defined(one.source) or _functions(one.source)
+        return bool(names) and names <= (defined(cell.source) | _functions(cell.source))
+
+    for same in (same_text, same_id, same_purpose):
+        for index, one in enumerate(given):
+            if index in found:
+                continue
+            place = next((place for place, cell in free.items() if same(one, cell)), None)
+            if place is None and same is same_purpose and "check" in tags(one):
+                place = _nearest(one.source, free)
+            if place is not None:
+                found[index] = place
+                del free[place]
+    return found
+
+
+def _nearest(source: str, free: dict[int, Any]) -> int | None:
+    """The place of the text most like this one, if it is alike enough."""
+    best, place = _ALIKE, None
+    for at, cell in free.items():
+        matcher = SequenceMatcher(None, source, cell.source, autojunk=False)
+        if matcher.quick_ratio() > best and (ratio := matcher.ratio()) > best:
+            best, place = ratio, at
+    return place
+
+
+def _functions(source: str) -> set[str]:
+    """Names of functions and classes, also where the cell is no Python (yet)."""
+    return set(re.findall(r"^(?:def|class) (\w+)", source, re.MULTILINE))
+
+
+def _changes(
+    cells: Sequence[Any], given: Sequence[Any], checks: list[int], match: dict[int, int]
+) -> list[str]:
+    """What became of the checks, in words."""
+    notes = []
+    places = [match[index] for index in checks if index in match]
+    kept = set(_rising(places))
+    counts: dict[str, int] = {}
+    for cell in cells:
+        counts[cell.source.strip()] = counts.get(cell.source.strip(), 0) + 1
+    for index in checks:
+        text = given[index].source.strip()
+        if index not in match:
+            notes.append(f"check {given[index].id} was deleted: the original is put back")
+            continue
+        place = match[index]
+        if cells[place].source.strip() != text:
+            notes.append(f"cell {place + 1}, a check, was edited: the original is put back")
+        if counts.get(text, 0) > 1:
+            notes.append(f"cell {place + 1}, a check, is there {counts[text]} times: run once")
+        if place not in kept:
+            notes.append(f"cell {place + 1}, a check, was moved: put back behind its code")
+    ids = [cell.get("id") for cell in cells if cell.get("id")]
+    if len(ids) > len(set(ids)):
+        notes.append("cells were copied with their ids")
+    return notes
+
+
+def _places(given: Sequence[Any], checks: list[int], match: dict[int, int]) -> dict[int, int]:
+    """Behind which of the student's cells every check belongs; -1 for in front of all.
+
+    Those are the cell that stood before it, as far as the student kept their order, and the code
+    that it looks at, wherever that went.
+    """
+    anchors = [index for index in sorted(match) if index not in checks]
+    rising = set(_rising([match[index] for index in anchors]))
+    steady = [index for index in anchors if match[index] in rising]
+    places = {}
+    for index in checks:
+        before = [match[i] for i in steady if i < index]
+        start = index
+        while start and "task" not in tags(given[start - 1]):
+            start -= 1
+        own = [match[i] for i in anchors if start <= i < index and "solution" in tags(given[i])]
+        places[index] = max([*before[-1:], *own], default=-1)
+    return places
+
+
+def _rising(places: list[int]) -> list[int]:
+    """The longest rising part of a sequence; what is out of order is left out (patience)."""
+    tops: list[int] = []
+    piles: list[list[int]] = []
+    for place in places:
+        at = bisect_left(tops, place)
+        chain = [*(piles[at - 1] if at else []), place]
+        tops[at : at + 1], piles[at : at + 1] = [place], [chain]
+    return piles[-1] if piles else []

@@ -1,0 +1,186 @@
+"""From a student's notebook to the files that the course asks for, or a list of what is missing."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cvhelpers import manifest
+from cvhelpers.coursework import render
+from cvhelpers.coursework.archive import write_archive
+from cvhelpers.coursework.gaps import Gap, find_gaps
+from cvhelpers.coursework.template import student_cells
+from cvhelpers.headless.parameters import read_notebook
+from cvhelpers.manifest import Assignment, Manifest, Section
+
+LARGE = 20_000_000  # bytes; what many upload forms take
+_WIDTH = 900  # pixels that a shrunk picture keeps
+
+
+@dataclass(frozen=True)
+class HandIn:
+    """One notebook of a hand-in: whose, of which assignment and sections."""
+
+    path: Path
+    notebook: Any
+    assignment: Assignment
+    sections: list[Section]
+    student: str
+
+
+def submit(
+    notebooks: Iterable[str | Path],
+    *,
+    anyway: bool = False,
+    shrink: bool = False,
+    out_dir: str | Path = "submissions",
+) -> Path:
+    """Write what the course of a student's notebook asks for; return the folder.
+
+    The manifest says what that is: the notebook itself, a PDF, a zip, results alone or the code as
+    well. An HTML page to look at is always there. Nothing is written while something is missing.
+
+    Args:
+        notebooks: one, or several of one assignment, where the course takes several.
+        anyway: hand in what there is, for partial credit; what is missing is listed all the same.
+        shrink: make pictures in the outputs smaller.
+
+    Raises:
+        ValueError: not a hand-in of this course, or every gap with its cell and its mend; an
+            optional section is never one.
+    """
+    course = manifest.load()
+    handed = [read_hand_in(Path(path), course) for path in notebooks]
+    if not handed:
+        raise ValueError("name the notebook to hand in")
+    assignment = handed[0].assignment
+    if any(one.assignment != assignment for one in handed):
+        raise ValueError("these notebooks are of different assignments: hand them in one by one")
+    if len(handed) > 1 and not assignment.several:
+        raise ValueError(f"{assignment.id} is handed in as one notebook, not as {len(handed)}")
+    gaps = [f"{one.path.name}, {gap}" for one in handed for gap in gaps_of(one) if not gap.optional]
+    gaps += _left_out(course, assignment, handed)
+    if gaps and not anyway:
+        listed = "\n  ".join(gaps)
+        raise ValueError(
+            f"this would lose points:\n  {listed}\nMend it, or hand in what there is, for partial "
+            "credit, with ANYWAY=1 (--anyway)"
+        )
+    folder = Path(out_dir) / handed[0].path.stem
+    for old in sorted(folder.rglob("*"), reverse=True):
+        old.rmdir() if old.is_dir() else old.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in handed:
+        if shrink:
+            _shrink(one.notebook)
+        _write(one, folder, assignment)
+    if "zip" in assignment.formats:
+        main = {one.path.name: one.notebook for one in handed}
+        title = f"{assignment.title}\n{handed[0].student}"
+        pages = [] if assignment.report else [folder / f"{one.path.stem}.html" for one in handed]
+        write_archive(folder / f"{handed[0].path.stem}.zip", main, title=title, pages=pages)
+    for gap in gaps:
+        print(f"handed in all the same: {gap}")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if size > LARGE:
+        mend = "" if shrink else "; SHRINK=1 (--shrink) makes pictures smaller"
+        print(f"{size / 1e6:.0f} MB: an upload form may refuse more than {LARGE / 1e6:.0f}{mend}")
+    return folder
+
+
+def read_hand_in(path: Path, course: Manifest) -> HandIn:
+    """Read a student's notebook and find out whose it is, and of which assignment.
+
+    The notebook says so where an editor has kept what the template noted in it; else its file name.
+
+    Raises:
+        ValueError: no notebook, or nothing tells the assignment.
+    """
+    notebook = read_notebook(path)
+    noted = notebook.metadata.get("cvhelpers", {})
+    for assignment in course.assignments.values():
+        before, _, after = assignment.template.partition("{student}")
+        named = re.fullmatch(f"{re.escape(before)}(.*?){re.escape(after)}", path.name)
+        if noted.get("assignment", assignment.id if named else "") != assignment.id:
+            continue
+        sections = course.sections_of(assignment.id)
+        chosen = [one for one in sections if one.id in noted.get("sections", [])]
+        if not chosen and named:  # the editor lost the note; a section's file has its name behind
+            ends = [one for one in sections if path.stem.endswith("_" + one.id.rpartition("/")[2])]
+            chosen = ends or sections
+        return HandIn(path, notebook, assignment, chosen or sections, _student(notebook))
+    names = ", ".join(one.template for one in course.assignments.values())
+    raise ValueError(f"{path.name}: nothing tells the assignment; call it as one of {names}")
+
+
+def gaps_of(hand_in: HandIn) -> list[Gap]:
+    """All gaps of one notebook: in its cells, its headings, its name."""
+    ids = [section.id for section in hand_in.sections]
+    given = student_cells(hand_in.assignment, hand_in.student or "?", ids)
+    captions = hand_in.assignment.report
+    found = find_gaps(hand_in.notebook.cells, given[1:], hand_in.sections, captions=captions)
+    if not hand_in.student:
+        found.insert(0, Gap(1, "", "your name is missing, below the title"))
+    before, _, after = hand_in.assignment.template.partition("{student}")
+    if not re.fullmatch(f"{re.escape(before)}\\w[\\w-]*{re.escape(after)}", hand_in.path.name):
+        wanted = hand_in.assignment.template.replace("{student}", "First_Surname")
+        found.insert(0, Gap(0, "", f"the file is to be called {wanted}, with your name"))
+    return found
+
+
+def _student(notebook: Any) -> str:
+    """The line below the title."""
+    first = notebook.cells[0].source if notebook.cells else ""
+    lines = [line.strip() for line in first.splitlines()[1:] if line.strip()]
+    return lines[0] if first.startswith("# ") and lines else ""
+
+
+def _left_out(course: Manifest, assignment: Assignment, handed: list[HandIn]) -> list[str]:
+    there = {section.id for one in handed for section in one.sections}
+    required = [one for one in course.sections_of(assignment.id) if not one.optional]
+    return [f"section {one.id} is left out" for one in required if one.id not in there]
+
+
+def _write(hand_in: HandIn, folder: Path, assignment: Assignment) -> None:
+    """The notebook's own files: ipynb, page, and what else the course wants of it."""
+    import nbformat
+
+    stem, notebook = hand_in.path.stem, hand_in.notebook
+    if "ipynb" in assignment.formats:
+        nbformat.write(notebook, folder / f"{stem}.ipynb")
+    page = folder / f"{stem}.html"
+    html = render.to_html(notebook, title=stem, report=assignment.report)
+    page.write_text(html, encoding="utf-8")
+    tex = None
+    if "pdf" in assignment.formats and assignment.report:
+        tex = render.to_latex(notebook, folder / "latex" / f"{stem}.tex", title=stem)
+    if "pdf" in assignment.formats:
+        render.to_pdf(page, folder / f"{stem}.pdf", tex=tex)
+    if "md" in assignment.formats:
+        render.to_markdown(notebook, folder / f"{stem}_report.md")
+
+
+def _shrink(notebook: Any) -> None:
+    """Bring the pictures in the outputs to at most 900 pixels' width and 128 colours."""
+    from PIL import Image
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" not in data:
+                continue
+            content = base64.b64decode("".join(data["image/png"]))
+            picture = Image.open(io.BytesIO(content)).convert("RGB")
+            if picture.width > _WIDTH:
+                height = round(picture.height * _WIDTH / picture.width)
+                picture = picture.resize((_WIDTH, height), Image.Resampling.LANCZOS)
+            smaller = io.BytesIO()
+            picture.quantize(128).save(smaller, "PNG", optimize=True)
+            if smaller.tell() < len(content):
+                data["image/png"] = base64.b64encode(smaller.getvalue()).decode("ascii")
+                output.get("metadata", {}).pop("image/png", None)  # it tells the old size
