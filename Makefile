@@ -33,7 +33,8 @@ PYTEST := $(PYTHON) -m pytest $(if $(CONSTRAINTS),-W default)
 CV := $(PYTHON) -m cvhelpers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-all run report results template lab data test test-twice lint clean doctor sections
+.PHONY: help setup run-all run report results template submit nbgrader grade links lab data test \
+  test-twice lint clean doctor sections
 
 help:
 	@echo "make run-all    run every notebook that is not up to date, then write the report"
@@ -46,6 +47,11 @@ help:
 	@echo "make template   a notebook without solutions:"
 	@echo "                make template ASSIGNMENT=2_caltech101 STUDENT=\"Ada Lovelace\""
 	@echo "                (SECTION=2_caltech101/1_lenet5: that section alone)"
+	@echo "make submit     what a course asks for:  make submit NOTEBOOK=templates/x_Ada_Lovelace.ipynb"
+	@echo "                (ANYWAY=1: with gaps, for partial credit; SHRINK=1: smaller pictures)"
+	@echo "make grade      run a folder of hand-ins, one table:  make grade SUBMISSIONS=folder"
+	@echo "make nbgrader   an assignment for nbgrader:  make nbgrader ASSIGNMENT=2_caltech101"
+	@echo "make links      point badges at a repository:  make links REPO=owner/name"
 	@echo "make results    copy a run's evidence to results/ and rewrite the README's table"
 	@echo "make doctor     what is installed, present and missing: for bug reports"
 	@echo "make setup      make .venv (the others do so when they need it)"
@@ -91,9 +97,6 @@ $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 SECTIONS := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9]*/[0-9]*.ipynb)))
 ONLY_ID := $(patsubst notebooks/%,%,$(patsubst %.ipynb,%,$(patsubst %/,%,$(ONLY))))
 SELECTED := $(if $(ONLY_ID),$(filter $(ONLY_ID) $(ONLY_ID)/%,$(SECTIONS)),$(SECTIONS))
-# What a section's numbers can come from; headless and coursework only carry them about.
-PACKAGE := $(filter-out cvhelpers/headless/% cvhelpers/coursework/% cvhelpers/__main__.py cvhelpers/doctor.py, \
-  $(wildcard cvhelpers/*.py cvhelpers/*/*.py cvhelpers/*/*.txt cvhelpers/*/*.mplstyle))
 RUN = $(CV) run --source $(SOURCE) --seed $(SEED) $(if $(NAME),--name $(NAME)) $(ARGS)
 
 ifneq ($(filter run-all,$(MAKECMDGOALS)),)
@@ -126,16 +129,14 @@ done = $(foreach section,$(1),runs/$(NAME)/$(section)/$(notdir $(section)).ipynb
 
 ifneq ($(NAME),)
 define section_rule
-$(call done,$(1)): notebooks/$(1).ipynb runs/$(NAME)/$(1)/stamp.txt $(PACKAGE)
+$(call done,$(1)): runs/$(NAME)/$(1)/stamp.txt
 	@$$(LAUNCH) $$(RUN) --profile $$(PROFILE) $(1)
 endef
 $(foreach section,$(SECTIONS),$(eval $(call section_rule,$(section))))
 
-# These start from another section's checkpoint, and come after it.
-$(call done,2_caltech101/2_layer_activations): $(call done,2_caltech101/1_lenet5)
-$(call done,2_caltech101/3_resnet18): $(call done,2_caltech101/1_lenet5)
-$(call done,5_cifar10/2_layer_activations): $(call done,5_cifar10/1_augmentation)
-$(call done,5_cifar10/5_review_questions): $(call done,5_cifar10/1_augmentation)
+# What starts from another section's checkpoint comes after it: the manifest says so, and `stamp`
+# writes it down for make.
+-include runs/$(NAME)/after.mk
 endif
 
 sections: $(call done,$(SELECTED))
@@ -151,6 +152,22 @@ report results: $(READY)
 template: $(READY)
 	$(if $(and $(ASSIGNMENT),$(STUDENT)),,$(error make template ASSIGNMENT=... STUDENT="Ada Lovelace"))
 	@$(CV) template "$(ASSIGNMENT)" --student "$(STUDENT)" $(if $(SECTION),--section "$(SECTION)")
+
+submit: $(READY)
+	$(if $(NOTEBOOK),,$(error make submit NOTEBOOK=templates/caltech101_Ada_Lovelace.ipynb))
+	@$(CV) submit $(NOTEBOOK) $(if $(ANYWAY),--anyway) $(if $(SHRINK),--shrink)
+
+nbgrader: $(READY)
+	$(if $(ASSIGNMENT),,$(error make nbgrader ASSIGNMENT=2_caltech101))
+	@$(CV) nbgrader "$(ASSIGNMENT)"
+
+grade: $(READY)
+	$(if $(SUBMISSIONS),,$(error make grade SUBMISSIONS=folder))
+	@$(CV) grade "$(SUBMISSIONS)" $(ARGS)
+
+links: $(READY)
+	$(if $(REPO),,$(error make links REPO=owner/name))
+	@$(CV) links "$(REPO)"
 
 lab: $(READY)
 	$(PYTHON) -m jupyter lab notebooks

@@ -14,6 +14,7 @@ _COMMANDS = {  # command: its function, which takes the options by their names; 
     "doctor": ("doctor:main", "say what is installed, present and missing: for bug reports"),
     "data": ("data.cli:main", "list the data sets; with names, or `all`: download them"),
     "run": ("headless.execute:run_section", "execute one section's notebook, guarded"),
+    "run-all": ("headless.everything:run_all", "run every section that is not up to date"),
     "report": ("headless.report:write_report", "write runs/NAME/report.html"),
     "template": ("coursework.template:make_template", "write a notebook without the solutions"),
     "submit": ("coursework.submission:submit", "write the files that a student's course asks for"),
@@ -52,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         help="set a name of the notebook's parameters cell; repeatable",
     )
     add["run"]("--timeout", type=float, help="seconds for the whole notebook; 0: no limit")
+    add["run-all"]("--only", default="", help="an assignment or a section")
+    add["run-all"]("--jobs", "-j", type=int, default=1, help="sections that run at once")
+    add["run-all"]("--args", dest="arguments", default="", help='more for run, e.g. "-p epochs 3"')
     add["template"]("assignment_id", metavar="ASSIGNMENT", help="e.g. 2_caltech101")
     add["template"]("--student", required=True, help='e.g. "Ada Lovelace"')
     add["template"](
@@ -70,13 +74,15 @@ def _parser() -> argparse.ArgumentParser:
     add["grade"]("--gigabytes", type=float, default=6, help="of memory for each")
     add["links"]("repository", metavar="OWNER/NAME", help="on GitHub")
     add["stamp"]("--args", default="", help="the further arguments of `run`, as one text")
-    for name in ("run", "stamp"):
+    for name in ("run", "run-all", "stamp"):
         add[name]("--profile", default="auto", help="smoke, quick, full or auto (default)")
         add[name]("--source", default="auto", help="images: real, sample or auto (default)")
+    for name in ("run", "stamp"):
         add[name]("--seed", type=int, help="default: the notebook's own")
+    add["run-all"]("--seed", type=int, default=0, help="of every notebook; default: 0")
     add["grade"]("--profile", default="smoke", help="smoke (default), quick or full")
     add["grade"]("--source", default="sample", help="images: sample (default), real or auto")
-    for name in ("run", "stamp", "report", "results"):
+    for name in ("run", "run-all", "stamp", "report", "results"):
         add[name]("--name", help="folder under runs/; default: the profile")
     add["results"]("--beside", help="keep it in a folder of this name beside the section's own")
     return parser

@@ -17,6 +17,23 @@ SHOW_CODE = "show-code"  # the tag of cells whose code a report shows
 _CAPTION = re.compile(r"^(Figure|Table): (.*?)(?: \[tables/.*\])?$")
 _FORMULA = re.compile(r"(?<![\\$])(\$\$?)(?![\s$])(.+?)(?<![\\\s])\1(?!\$)", re.DOTALL)
 _CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
+# For paper, and for narrow screens: lines wrap, pictures and tables stay whole.
+_STYLE = """<style>
+.jp-Notebook { max-width: 62rem; margin: auto }
+.jp-Notebook img { max-width: 100% }
+.jp-InputPrompt, .jp-OutputPrompt { min-width: 3.5rem; flex-basis: 3.5rem }
+@media print {
+  @page { size: A4; margin: 16mm 14mm }
+  .jp-Notebook { max-width: none }
+  .jp-InputPrompt, .jp-OutputPrompt { display: none }
+  .highlight pre, .jp-OutputArea-output pre {
+    white-space: pre-wrap !important; overflow-wrap: anywhere; font-size: 8pt !important }
+  .jp-RenderedHTMLCommon { font-size: 10.5pt !important }
+  .jp-InputArea-editor { overflow: visible !important }
+  img, tr, math { break-inside: avoid }
+  h1, h2, h3, h4 { break-after: avoid }
+}
+</style>"""
 _BROWSERS = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"),
     *("msedge", "microsoft-edge"),
@@ -36,33 +53,45 @@ def to_html(notebook: Any, *, title: str, report: bool = False) -> str:
     from nbconvert import HTMLExporter
 
     ready = as_report(notebook) if report else copy.deepcopy(notebook)
+    formulas: list[str] = []
     for cell in ready.cells:
         if cell.cell_type == "markdown":
-            cell.source = with_mathml(cell.source)
+            cell.source = _set_aside(cell.source, formulas)
     options = {"embed_images": True, "mathjax_url": "", "require_js_url": "", "jquery_url": ""}
     exporter = HTMLExporter(template_name="lab", **options)
     page, _ = exporter.from_notebook_node(ready, resources={"metadata": {"name": title}})
     # What is left of scripts would be fetched; widgets show their static twins.
+    page = page.replace("</head>", f"{_STYLE}</head>", 1)
     page = re.sub(r'<script[^>]*src="http[^>]*>\s*</script>', "", page)
-    return re.sub(r"<script[^>]*>[^<]*MathJax.*?</script>", "", page, flags=re.DOTALL)
+    page = re.sub(r"<script[^>]*>[^<]*MathJax.*?</script>", "", page, flags=re.DOTALL)
+    return re.sub("xFORMULA(\\d+)x", lambda match: formulas[int(match[1])], page)
 
 
-def with_mathml(markdown: str) -> str:
-    """Turn `$...$` and `$$...$$` into MathML, which browsers draw by themselves; code stays.
+def to_mathml(formula: str, *, display: bool = False) -> str:
+    """A formula of LaTeX as MathML, which browsers draw by themselves.
 
     Raises:
         ValueError: a formula that cannot be read.
     """
     from latex2mathml.converter import convert
 
-    def one(match: re.Match[str]) -> str:
-        display = "block" if match[1] == "$$" else "inline"
-        try:
-            return str(convert(match[2].strip(), display=display)).replace("\n", " ")
-        except Exception as error:  # its errors have no base class of their own
-            raise ValueError(f"the formula {match[0]} cannot be read: {error!r}") from error
+    try:
+        return str(convert(formula.strip(), display="block" if display else "inline"))
+    except Exception as error:  # its errors have no base class of their own
+        raise ValueError(f"the formula {formula} cannot be read: {error!r}") from error
 
-    parts = _CODE.split(markdown)  # what was matched stands at odd places
+
+def _set_aside(markdown: str, formulas: list[str]) -> str:
+    """Replace `$...$` and `$$...$$` by marks, and add their MathML to `formulas`; code stays.
+
+    What turns Markdown into HTML would take the MathML apart, so it is put in afterwards.
+    """
+
+    def one(match: re.Match[str]) -> str:
+        formulas.append(to_mathml(match[2], display=match[1] == "$$"))
+        return f"xFORMULA{len(formulas) - 1}x"
+
+    parts = _CODE.split(markdown)  # code stands at odd places
     return "".join(part if i % 2 else _FORMULA.sub(one, part) for i, part in enumerate(parts))
 
 
