@@ -88,7 +88,7 @@ $(VENV)/.ready: pyproject.toml $(CONSTRAINTS)
 	@$(BASE_PYTHON) -m venv $(VENV) || { \
 	  echo "No virtual environment; on Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
 	@$(VENV)/bin/python -m pip install --disable-pip-version-check --progress-bar off \
-	  $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) $(PIP_ARGS) -e ".[lab,test]" >$(VENV)/install.log 2>&1 || { \
+	  $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) $(PIP_ARGS) -e ".[lab,submit,grade,test]" >$(VENV)/install.log 2>&1 || { \
 	  tail -n 40 $(VENV)/install.log; echo "The installation failed; all it said: $(VENV)/install.log"; \
 	  exit 1; }
 	@touch $@

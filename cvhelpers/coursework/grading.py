@@ -170,8 +170,10 @@ def _grade_one(
         target = out / path.name
         atomic_write(target, nbformat.writes(nbformat.v4.new_notebook(cells=limited)))
     _count(one, limited, sections)
-    one.answers = sum(is_answer(cell) for cell in given)
-    one.answered = sum(is_answer(cell) and _is_given(cell) for cell in cells)
+    questions = [cell.source.partition("\n")[0] for cell in given if is_answer(cell)]
+    one.answers = len(questions)
+    one.answered = sum(_is_answered(question, cells) for question in questions)
+    one.found += _errors(limited)
     for section in sections:
         if (run / section.id).is_dir():
             numbers = outcome(section, run / section.id).numbers
@@ -193,6 +195,8 @@ def _read(path: Path, one: Grade) -> Any:
         for cell in notebook.cells:
             cell.source = "".join(cell.source) if isinstance(cell.source, list) else cell.source
             cell.setdefault("metadata", nbformat.from_dict({}))
+            if "id" not in cell and cell.metadata.get("id"):  # where Colab keeps it
+                cell["id"] = cell.metadata["id"]
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
     except (ValueError, AttributeError, TypeError, KeyError) as error:
@@ -215,9 +219,11 @@ def _kind(path: Path, cells: Sequence[Any], course: Manifest) -> tuple[Assignmen
         sections = []
         count = 0
         for section in course.sections_of(assignment.id):
-            own = student_cells(assignment, "?", [section.id])
+            number = section.id.rpartition("/")[2].partition("_")[0]
+            given = student_cells(assignment, "?", [section.id])
+            own = [cell for cell in given if cell.id.startswith(f"{number}-")]
             found = sum(cell.source.strip() in texts for cell in own)
-            sections += [section] if found > 3 else []
+            sections += [section] if found > len(own) / 4 else []
             count += found
         if sections and count > shared:
             best, shared = (assignment, sections), count
@@ -259,9 +265,24 @@ def _count(one: Grade, cells: Sequence[Any], sections: Sequence[Section]) -> Non
             one.points += points
 
 
-def _is_given(cell: Any) -> bool:
-    question, _, answer = cell.source.partition("\n")
-    return PROMPT not in cell.source and bool(question and answer.strip())
+def _is_answered(question: str, cells: Sequence[Any]) -> bool:
+    """Whether words stand below a question, wherever it is and whatever tags were lost."""
+    texts = [cell.source.strip() for cell in cells if cell.cell_type == "markdown"]
+    own = [text.removeprefix(question).strip() for text in texts if text.startswith(question)]
+    return any(answer and PROMPT not in answer for answer in own)
+
+
+def _errors(cells: Sequence[Any]) -> list[str]:
+    """The first errors in the student's own cells, as far as they were to run without one."""
+    found = []
+    for number, cell in enumerate(cells, 1):
+        for output in cell.get("outputs", []):
+            meant = {"break-it", "check"} & set(tags(cell)) or "NotImplemented" in output.get(
+                "ename", ""
+            )
+            if output.output_type == "error" and not meant:
+                found.append(f"cell {number} raises {output.ename}: {output.evalue[:80]}")
+    return found[:3] + ([f"and {len(found) - 3} more errors"] if len(found) > 3 else [])
 
 
 def _page(rows: Sequence[dict[str, str]], profile: str, source: str) -> str:

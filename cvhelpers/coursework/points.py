@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cvhelpers.headless.parameters import tags
-from cvhelpers.manifest import Assignment, Manifest
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 _OFF = 'run.profile == "smoke" or'
@@ -65,12 +64,6 @@ def points_of(cells: Sequence[Any], points: float) -> dict[int, float]:
         shares[index] = (round(100 * done) - given) / 100
         given = round(100 * done)
     return shares
-
-
-def asked_for(course: Manifest, assignment: Assignment) -> float:
-    """Points of an assignment's required sections."""
-    sections = course.sections.values()
-    return sum(s.points for s in sections if s.assignment == assignment.id and not s.optional)
 
 
 def defined(source: str) -> set[str]:

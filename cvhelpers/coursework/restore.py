@@ -21,9 +21,9 @@ def restored(cells: Sequence[Any], given: Sequence[Any]) -> tuple[list[Any], lis
 
     Cells are recognised by their text, their id, the names they define or their question, so
     that it does not matter which of these an editor has lost. All checks of the student's notebook
-    are taken out, and every check of the template is put behind the code that it looks at: edited,
-    deleted, copied or moved ones are thereby mended. A cell that was code and now is text is code
-    again.
+    are taken out, and every check of the template is put where it belongs: edited, deleted, copied
+    or moved ones are thereby mended. A solution that stands out of order goes to its place as well,
+    and one that was code and now is text is code again.
     """
     cells, notes = [copy.deepcopy(cell) for cell in cells], []
     match = _matches(cells, given)
@@ -37,14 +37,23 @@ def restored(cells: Sequence[Any], given: Sequence[Any]) -> tuple[list[Any], lis
             now.cell_type, now.outputs, now.execution_count = "code", [], None
     checks = [index for index, one in enumerate(given) if "check" in tags(one)]
     notes += _changes(cells, given, checks, match)
+    anchors = [index for index in sorted(match) if index not in checks]
+    rising = set(_rising([match[index] for index in anchors]))
+    steady = [index for index in anchors if match[index] in rising]
+    astray = [i for i in anchors if i not in steady and "solution" in tags(given[i])]
+    notes += [f"cell {match[i] + 1}, a solution, stood elsewhere: run at its place" for i in astray]
     originals = {given[index].source.strip() for index in checks}
-    out = {match[index] for index in checks if index in match}
+    out = {match[index] for index in [*checks, *astray] if index in match}
     out |= {place for place, cell in enumerate(cells) if cell.source.strip() in originals}
     behind: dict[int, list[Any]] = {}
-    for index, place in _places(given, checks, match).items():
-        original = copy.deepcopy(given[index])
-        original.metadata[ORIGINAL] = original.id
-        behind.setdefault(place, []).append(original)
+    for index in sorted([*checks, *astray]):
+        cell = copy.deepcopy(cells[match[index]] if index in astray else given[index])
+        if index in checks:
+            cell.metadata[ORIGINAL] = cell.id
+        place = max((match[i] for i in steady if i < index), default=-1)
+        behind.setdefault(place, []).append(cell)
+        if index in checks and index in match and match[index] < place:
+            notes.append(f"cell {match[index] + 1}, a check, stood before its code: put behind it")
     new = list(behind.get(-1, []))
     for place, cell in enumerate(cells):
         new += [] if place in out else [cell]
@@ -103,8 +112,6 @@ def _changes(
 ) -> list[str]:
     """What became of the checks, in words."""
     notes = []
-    places = [match[index] for index in checks if index in match]
-    kept = set(_rising(places))
     counts: dict[str, int] = {}
     for cell in cells:
         counts[cell.source.strip()] = counts.get(cell.source.strip(), 0) + 1
@@ -118,32 +125,10 @@ def _changes(
             notes.append(f"cell {place + 1}, a check, was edited: the original is put back")
         if counts.get(text, 0) > 1:
             notes.append(f"cell {place + 1}, a check, is there {counts[text]} times: run once")
-        if place not in kept:
-            notes.append(f"cell {place + 1}, a check, was moved: put back behind its code")
     ids = [cell.get("id") for cell in cells if cell.get("id")]
     if len(ids) > len(set(ids)):
         notes.append("cells were copied with their ids")
     return notes
-
-
-def _places(given: Sequence[Any], checks: list[int], match: dict[int, int]) -> dict[int, int]:
-    """Behind which of the student's cells every check belongs; -1 for in front of all.
-
-    Those are the cell that stood before it, as far as the student kept their order, and the code
-    that it looks at, wherever that went.
-    """
-    anchors = [index for index in sorted(match) if index not in checks]
-    rising = set(_rising([match[index] for index in anchors]))
-    steady = [index for index in anchors if match[index] in rising]
-    places = {}
-    for index in checks:
-        before = [match[i] for i in steady if i < index]
-        start = index
-        while start and "task" not in tags(given[start - 1]):
-            start -= 1
-        own = [match[i] for i in anchors if start <= i < index and "solution" in tags(given[i])]
-        places[index] = max([*before[-1:], *own], default=-1)
-    return places
 
 
 def _rising(places: list[int]) -> list[int]:

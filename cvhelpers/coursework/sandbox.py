@@ -47,7 +47,8 @@ def run_cells(
             if one_try.culprit is None:
                 break
             left_out.add(one_try.culprit)
-            notes.append(f"cell {one_try.culprit + 1} {one_try.reason}")
+            first = cells[one_try.culprit].source.strip().partition("\n")[0][:40]
+            notes.append(f"cell {one_try.culprit + 1} ({first!r}) {one_try.reason}")
             if time.monotonic() > deadline:
                 notes.append(f"stopped after {minutes:g} minutes in all")
                 break
@@ -84,9 +85,11 @@ class _Try:
             kernel_name="python3",
             resources={"metadata": {"path": str(self.cwd)}},
             extra_arguments=["--log-level=CRITICAL"],
+            shutdown_kernel="immediate",  # an endless loop does not listen
         )
         async with client.async_setup_kernel():
             watch = asyncio.create_task(self._watch(client.km))
+            leaver: int | None = None
             for index, cell in enumerate(self.cells):
                 if cell.cell_type != "code" or index in self.left_out or not cell.source.strip():
                     continue
@@ -95,18 +98,17 @@ class _Try:
                 try:
                     await client.async_execute_cell(cell, index)
                     if _LEAVES.search(cell.source):
-                        await asyncio.sleep(1)  # the kernel ends a moment later
-                        if not await client.km.is_alive():
-                            raise DeadKernelError
+                        leaver = index
                 except CellTimeoutError:
                     self.reason = f"took longer than {client.timeout} s: left out"
                 except DeadKernelError:
                     self.reason = self.reason or "ended the kernel: left out"
                 if self.reason:
-                    self.culprit = index
+                    # `exit()` ends the kernel a moment later, while another cell runs.
+                    left = leaver is not None and self.reason.startswith("ended")
+                    self.culprit = leaver if left else index
                     break
             watch.cancel()
-            await client.km.shutdown_kernel(now=True)
 
     async def _watch(self, manager: Any) -> None:
         """End a kernel that takes more memory than it may; its children count."""
