@@ -26,8 +26,10 @@ class Gap:
     optional: bool = False
 
     def __str__(self) -> str:
-        place = ", ".join(([f"cell {self.cell}"] if self.cell else []) + [self.section])
-        return f"{place}: {self.what}".removeprefix(": ")
+        place = ", ".join(
+            part for part in (self.cell and f"cell {self.cell}", self.section) if part
+        )
+        return f"{place}: {self.what}" if place else self.what
 
 
 def find_gaps(

@@ -213,7 +213,7 @@ def _kind(path: Path, cells: Sequence[Any], course: Manifest) -> tuple[Assignmen
         return known.assignment, known.sections
     except ValueError:
         pass
-    texts = {cell.source.strip() for cell in cells if len(cell.source) > 40}
+    texts = {cell.source.strip() for cell in cells if len(cell.source) > 20}
     best, shared = None, 0
     for assignment in course.assignments.values():
         sections = []
@@ -258,11 +258,11 @@ def _count(one: Grade, cells: Sequence[Any], sections: Sequence[Section]) -> Non
                 worth[template_id(section.id, source.cells[index])] = points
     one.checks, one.possible = len(worth), sum(worth.values())
     for cell in cells:
-        points = worth.get(cell.metadata.get(ORIGINAL, ""), 0)
+        original = cell.metadata.get(ORIGINAL)
         errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
-        if points and cell.get("execution_count") and not errors:
+        if original in worth and cell.get("execution_count") and not errors:
             one.passed += 1
-            one.points += points
+            one.points += worth[original]
 
 
 def _is_answered(question: str, cells: Sequence[Any]) -> bool:

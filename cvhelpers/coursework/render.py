@@ -63,7 +63,9 @@ def to_html(notebook: Any, *, title: str, report: bool = False) -> str:
     # What is left of scripts would be fetched; widgets show their static twins.
     page = page.replace("</head>", f"{_STYLE}</head>", 1)
     page = re.sub(r'<script[^>]*src="http[^>]*>\s*</script>', "", page)
-    page = re.sub(r"<script[^>]*>[^<]*MathJax.*?</script>", "", page, flags=re.DOTALL)
+    page = re.sub(
+        r"<script[^>]*>(?:(?!</script>).)*(MathJax|mermaid).*?</script>", "", page, flags=re.S
+    )
     return re.sub("xFORMULA(\\d+)x", lambda match: formulas[int(match[1])], page)
 
 

@@ -79,16 +79,25 @@ def _matches(cells: Sequence[Any], given: Sequence[Any]) -> dict[int, int]:
         names = defined(one.source) or _functions(one.source)
         return bool(names) and names <= (defined(cell.source) | _functions(cell.source))
 
-    for same in (same_text, same_id, same_purpose):
+    def take(index: int, place: int | None) -> None:
+        if place is not None:
+            found[index] = place
+            del free[place]
+
+    for index, one in enumerate(given):
+        take(index, next((p for p, cell in free.items() if same_text(one, cell)), None))
+    for index, one in enumerate(given):  # a solution by its names: its parts may have parted
+        if index not in found and "solution" in tags(one):
+            names = _functions(one.source)
+            parts = [p for p, cell in free.items() if names & _functions(cell.source)]
+            take(index, max(parts, default=None))
+    for same in (same_id, same_purpose):
         for index, one in enumerate(given):
-            if index in found:
-                continue
-            place = next((place for place, cell in free.items() if same(one, cell)), None)
-            if place is None and same is same_purpose and "check" in tags(one):
-                place = _nearest(one.source, free)
-            if place is not None:
-                found[index] = place
-                del free[place]
+            if index not in found:
+                take(index, next((p for p, cell in free.items() if same(one, cell)), None))
+    for index, one in enumerate(given):
+        if index not in found and "check" in tags(one):
+            take(index, _nearest(one.source, free))
     return found
 
 

@@ -1,0 +1,50 @@
+"""coursework.links: one command points badges and setup cells at another repository."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cvhelpers.coursework.links import set_repository
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_link_moves_and_back_again(tree: Path) -> None:
+    notebooks = sorted((tree / "notebooks").glob("[0-9]*/[0-9]*.ipynb"))
+    before = [path.read_text() for path in notebooks]
+    told = set_repository("ada/vision-course")
+    assert f"{len(notebooks)} notebooks now point at ada/vision-course" in told
+    assert (
+        'Repository = "https://github.com/ada/vision-course"'
+        in (tree / "pyproject.toml").read_text()
+    )
+    for path in notebooks:
+        text = path.read_text()
+        assert "colab/github" not in text
+        assert "cnn-course-pack/cnn-course-pack" not in text
+        assert text.count("ada/vision-course") == 2  # badge and setup cell
+    set_repository("cnn-course-pack/cnn-course-pack")
+    assert [path.read_text() for path in notebooks] == before
+
+
+@pytest.mark.parametrize("wrong", ["https://github.com/a/b", "a", "a/b/c", "a b/c"])
+def test_another_form_is_refused(tree: Path, wrong: str) -> None:
+    with pytest.raises(ValueError, match="write OWNER/NAME"):
+        set_repository(wrong)
+
+
+def test_no_address_to_change(tree: Path) -> None:
+    (tree / "pyproject.toml").write_text("[project]\n")
+    with pytest.raises(ValueError, match="has no line Repository"):
+        set_repository("a/b")

@@ -1,0 +1,107 @@
+"""coursework.render: pages that load nothing, formulas as MathML, a PDF by the system's browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from cvhelpers import manifest
+from cvhelpers.coursework import render
+from cvhelpers.headless.parameters import read_notebook
+
+WORDS = nbformat.v4.new_markdown_cell
+
+
+def _page(*texts: str) -> str:
+    notebook = nbformat.v4.new_notebook(cells=[WORDS(text) for text in texts])
+    return render.to_html(notebook, title="A title")
+
+
+def test_a_page_loads_nothing() -> None:
+    page = _page("# A heading")
+    assert not re.search(r"<(script|link)[^>]*(src|href)=.?https?:", page)
+    scripts = re.findall(r"<script.*?</script>", page, re.DOTALL)
+    assert not [one for one in scripts if "https:" in one], "not later, either"
+
+
+def test_formulas_become_mathml_and_code_stays() -> None:
+    page = _page(
+        "Half: $\\frac{1}{2}$, block $$x^2$$ and `cost $a$ b$`.\n\n```\n$y$\n```\n5 $ and 6 $"
+    )
+    fractions = re.findall(r"<math[^>]*>.*?</math>", page, re.DOTALL)
+    assert [re.findall("<mfrac>|<msup>", one) for one in fractions] == [["<mfrac>"], ["<msup>"]]
+    assert "cost $a$ b$" in page
+    assert "$y$" in re.sub("<.*?>", "", page)
+    assert "5 $ and 6 $" in page
+    assert "xFORMULA" not in page
+
+
+def test_a_formula_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(ValueError, match=r"the formula \\left\( x cannot be read"):
+        _page("$\\left( x$")
+
+
+@pytest.mark.parametrize("section", manifest.load().sections)
+def test_every_formula_of_the_pack_can_be_read(section: str) -> None:
+    path = manifest.repository_root() / f"notebooks/{section}.ipynb"
+    for cell in read_notebook(path).cells:
+        if cell.cell_type == "markdown":
+            left = render._set_aside(cell.source, [])
+            prose = "".join(render._CODE.split(left)[::2])
+            assert "$" not in prose, prose[max(0, prose.index("$") - 60) :][:120]
+
+
+def test_a_pdf_by_the_browser(tmp_path: Path) -> None:
+    assert render.find_browser(), "no Chromium here: .ci/run installs it"
+    page = tmp_path / "page.html"
+    page.write_text(_page("# A heading", "words\n\n" * 100), encoding="utf-8")
+    pdf = render.to_pdf(page, tmp_path / "page.pdf")
+    content = pdf.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", content)) > 1
+
+
+def test_without_a_browser_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(render, "find_browser", lambda: None)
+    monkeypatch.setattr(render.shutil, "which", lambda name: None)
+    with pytest.raises(ValueError, match=r"neither a browser nor LaTeX.*Install Chromium"):
+        render.to_pdf(tmp_path / "page.html", tmp_path / "page.pdf")
+
+
+def test_a_browser_that_makes_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CVHELPERS_BROWSER", "true")  # ends well, and does nothing
+    page = tmp_path / "page.html"
+    page.write_text("<p>words</p>")
+    with pytest.raises(ValueError, match="no PDF came from true"):
+        render.to_pdf(page, tmp_path / "page.pdf")
+
+
+def test_latex_has_captions_pictures_and_no_hidden_code(tmp_path: Path) -> None:
+    png = (  # a pixel
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+        "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    outputs = [
+        nbformat.v4.new_output("display_data", data={"image/png": png}),
+        nbformat.v4.new_output(
+            "stream", text="Figure: A pixel.\nTable: Gone. [tables/a.csv]\nsaid\n"
+        ),
+    ]
+    hidden = nbformat.v4.new_code_cell("secret = 1", outputs=outputs)
+    shown = nbformat.v4.new_code_cell("shown = 1", metadata={"tags": ["show-code"]})
+    notebook = nbformat.v4.new_notebook(cells=[WORDS("# Title"), hidden, shown])
+    tex = render.to_latex(notebook, tmp_path / "a.tex", title="a").read_text()
+    assert "Figure 1." in tex
+    assert "A pixel." in tex
+    assert "Gone." not in tex, "no table is there to be called so"
+    assert "said" in tex
+    assert "secret" not in tex
+    assert "shown" in tex
+    (picture,) = (tmp_path / "a_files").glob("*.png")
+    assert picture.name in tex
