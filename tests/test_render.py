@@ -87,6 +87,7 @@ def test_latex_has_captions_pictures_and_no_hidden_code(tmp_path: Path) -> None:
     png = (  # a pixel
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
         "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
     outputs = [
         nbformat.v4.new_output("display_data", data={"image/png": png}),
         nbformat.v4.new_output(

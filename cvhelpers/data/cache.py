@@ -53,7 +53,7 @@ def _write(place: Path, arrays: Arrays) -> bool:
     scratch.mkdir()
     for name, array in arrays.items():
         np.save(scratch / f"{name}.npy", array, allow_pickle=False)
-    (scratch / "index.json").write_text(json.dumps(list(arrays)))
+    (scratch / "index.json").write_text(json.dumps(list(arrays)), encoding="utf-8")
     scratch.rename(place)
     return True
 

@@ -13,7 +13,7 @@ from cvhelpers.data.folders import read_folders
 from cvhelpers.data.store import DataSet, read_provenance
 from cvhelpers.data.stratify import stratified
 
-CLASSES = tuple(Path(__file__).with_suffix(".txt").read_text().split())
+CLASSES = tuple(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").split())
 SAMPLE_CLASSES = (*CLASSES[:17], "camera", "starfish", "watch")
 BACKGROUND = "BACKGROUND_Google"  # clutter, no object class
 IMAGES = "101_ObjectCategories"

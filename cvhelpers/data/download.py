@@ -50,7 +50,7 @@ def download(entry: DataSet) -> Path:
             said = "checksum verified" if known else "for which no checksum is published"
             note = f"{', '.join(url for url, _ in fetched)}, {said}"
             stated = {"kind": "real" if known else "unverified", "note": note, "files": files}
-            (folder / "provenance.json").write_text(json.dumps(stated))
+            (folder / "provenance.json").write_text(json.dumps(stated), encoding="utf-8")
             folder.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -67,7 +67,9 @@ def write_sample(folder: Path) -> None:
             height, width = rng.integers(120, 241, 2).tolist()
             pixels, _ = shapes.draw(rng, kind, height=height, width=width)
             Image.fromarray(pixels).save(place / f"sample_{number:04d}.jpg", quality=90)
-    (folder / IMAGES / "LICENSE.txt").write_text("Synthetic shapes, drawn here: no photographs.\n")
+    (folder / IMAGES / "LICENSE.txt").write_text(
+        "Synthetic shapes, drawn here: no photographs.\n", encoding="utf-8"
+    )
 
 
 _ADDRESS = "download.tensorflow.org/example_images/flower_photos.tgz"

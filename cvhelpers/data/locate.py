@@ -89,6 +89,6 @@ def _draw_sample(entry: DataSet, folder: Path, stamp: str) -> bool:
     scratch = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     scratch.mkdir()
     entry.write_sample(scratch)
-    (scratch / "provenance.json").write_text(stamp)
+    (scratch / "provenance.json").write_text(stamp, encoding="utf-8")
     scratch.rename(folder)
     return True

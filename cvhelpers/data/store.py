@@ -108,7 +108,7 @@ def read_provenance(entry: DataSet, folder: Path) -> Provenance:
             return Provenance("real", "every file has the official checksum")
         return Provenance("unverified", "placed by hand, without a provenance.json")
     try:
-        stated = json.loads(path.read_text())
+        stated = json.loads(path.read_text(encoding="utf-8"))
         provenance = Provenance(stated["kind"], stated.get("note", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
