@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from cvhelpers.__main__ import main
 from cvhelpers.headless import execute
 
 LIONS = "1_zoo/1_lions"
-COMMANDS = ("doctor", "data", "run", "template", "report", "results", "stamp")
+COMMANDS = ("doctor", "data", "run", "run-all", "template", "report", "results", "stamp")
+COMMANDS += ("submit", "nbgrader", "grade", "links", "teaching")
 
 
 @pytest.fixture
@@ -119,13 +121,20 @@ def test_a_stamp_changes_only_with_what_it_says(
 
     first = write()
     assert capsys.readouterr().out == "NAME=smoke PROFILE=smoke\n"
-    assert first[0].startswith(
-        "profile smoke\nsource sample\nseed 0\nargs \ndata caltech101 sample"
+    assert re.fullmatch(
+        r"profile smoke\nsource sample\nseed 0\nargs \nnotebook \w{16}\npackage \w{16}\n"
+        r"data caltech101 sample.*\n",
+        first[0],
     )
     assert write() == first
     for more in (["--seed", "1"], ["--args=-p epochs 3"], ["--source", "auto"]):
         assert write(*more)[0] != first[0]
     assert (root / "runs/smoke/1_zoo/2_tigers/stamp.txt").read_text().count("data") == 0
+    write_notebook(root / f"notebooks/{LIONS}.ipynb", "1 + 1")
+    assert write()[0] != first[0]
+    rules = (root / "runs/smoke/after.mk").read_text()
+    tigers, lions = (f"runs/smoke/1_zoo/{one}/{one}.ipynb" for one in ("2_tigers", "1_lions"))
+    assert rules == f"{tigers}: {lions}\n"
 
 
 def test_new_images_change_the_stamp(root: Path) -> None:

@@ -15,7 +15,7 @@ from cvhelpers.manifest import Assignment, near
 _MARKED = re.compile(rf"^([ \t]*){BEGIN}[ \t]*$.*?^[ \t]*{END}[ \t]*$", re.DOTALL | re.MULTILINE)
 STUB = 'raise NotImplementedError("Your code goes here: replace this line.")'
 PROMPT = "*Your answer goes here: replace this line.*"
-_COMMON = re.compile(r"(profile|source|seed)\b")  # parameters that every section has
+_COMMON = re.compile(r"(profile|source|seed|drive)\b")  # parameters that every section has
 
 
 def make_template(

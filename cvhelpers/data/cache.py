@@ -61,7 +61,7 @@ def _write(place: Path, arrays: Arrays) -> bool:
 def _open(place: Path) -> Arrays | None:
     """The cached arrays, or None where there are none or they are broken."""
     try:
-        names = json.loads((place / "index.json").read_text())
+        names = json.loads((place / "index.json").read_text(encoding="utf-8"))
         return {name: np.load(place / f"{name}.npy", mmap_mode="c") for name in names}
     except (OSError, ValueError, EOFError):
         return None

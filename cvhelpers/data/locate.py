@@ -72,7 +72,7 @@ def sample_folder(entry: DataSet) -> Path:
 
 def _stamp_of(folder: Path) -> str:
     try:
-        return (folder / "provenance.json").read_text()
+        return (folder / "provenance.json").read_text(encoding="utf-8")
     except OSError:  # absent, or somebody else's
         return ""
 
