@@ -241,6 +241,7 @@ class Run:
 
         A target or points scale is shown only where the data's provenance counts for it.
         """
+        print("Table: What this run measured, beside the targets.")
         rows = []
         kinds = list(self.kinds().values())
         for name, entry in self._results["metrics"].items():

@@ -91,18 +91,30 @@ def test_latex_has_captions_pictures_and_no_hidden_code(tmp_path: Path) -> None:
     outputs = [
         nbformat.v4.new_output("display_data", data={"image/png": png}),
         nbformat.v4.new_output(
-            "stream", text="Figure: A pixel.\nTable: Gone. [tables/a.csv]\nsaid\n"
+            "stream", text="Figure: A pixel.\nTable: Nets. [tables/a.csv]\nsaid\n"
         ),
     ]
+    cells = "<style>td {}</style><table><tr><th>net</th></tr><tr><td>LeNet</td></tr></table>"
+    data = {"text/html": cells, "text/plain": "<Styler at 0x7f>"}
+    outputs.append(nbformat.v4.new_output("execute_result", data=data, execution_count=3))
     hidden = nbformat.v4.new_code_cell("secret = 1", outputs=outputs)
     shown = nbformat.v4.new_code_cell("shown = 1", metadata={"tags": ["show-code"]})
     notebook = nbformat.v4.new_notebook(cells=[WORDS("# Title"), hidden, shown])
     tex = render.to_latex(notebook, tmp_path / "a.tex", title="a").read_text()
     assert "Figure 1." in tex
     assert "A pixel." in tex
-    assert "Gone." not in tex, "no table is there to be called so"
+    assert "Nets." in tex
+    assert re.search(r"net.*LeNet", tex[tex.index("longtable}") :], re.DOTALL)
+    assert "Styler" not in tex
+    assert tex.index("newcounter{none}") < tex.index("begin{document}")
     assert "said" in tex
     assert "secret" not in tex
     assert "shown" in tex
     (picture,) = (tmp_path / "a_files").glob("*.png")
     assert picture.name in tex
+    text = render.to_markdown(notebook, tmp_path / "b.md").read_text()
+    assert re.search(r"\| *net *\|\n\|-+\|\n\| *LeNet *\|", text)
+    assert "<style" not in text
+    hidden.outputs.pop()
+    text = render.to_markdown(notebook, tmp_path / "c.md").read_text()
+    assert "Nets." not in text, "no table is there to be called so"

@@ -75,11 +75,9 @@ def _cell_gaps(cells: Sequence[Any], captions: bool) -> Iterator[tuple[int, str]
         errors = [one for one in cell.outputs if one.output_type == "error"]
         if errors and "break-it" not in cell.metadata.get("tags", []):
             yield number, f"shows an error, {errors[0].get('ename', 'of some kind')}"
-        if captions and (bare := uncaptioned(cell)):
-            yield (
-                number,
-                f"{bare} figure(s) without a caption: run.save_figure(name, figure, caption)",
-            )
+        for kind in uncaptioned(cell) if captions else ():
+            mend = f'print("{kind}: ...") beside it, or run.save_{kind.lower()}(...)'
+            yield number, f"a {kind.lower()} without a caption: {mend}"
 
 
 def _gap(number: int, places: Sequence[str], optional: dict[str, bool], what: str) -> Gap:

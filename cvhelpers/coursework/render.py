@@ -119,11 +119,14 @@ def as_report(notebook: Any) -> Any:
     return notebook
 
 
-def uncaptioned(cell: Any) -> int:
-    """How many pictures of a code cell have no caption."""
-    pictures = sum(any(k.startswith("image/") for k in o.get("data", {})) for o in cell.outputs)
-    captions = sum(match[1] == "Figure" for match in _captions(cell.outputs))
-    return max(0, pictures - captions)
+def uncaptioned(cell: Any) -> list[str]:
+    """What of a code cell's pictures and tables has no caption: "Figure", "Table", or both."""
+    shown = {
+        "Figure": sum(any(k.startswith("image/") for k in o.get("data", {})) for o in cell.outputs),
+        "Table": sum("<table" in o.get("data", {}).get("text/html", "") for o in cell.outputs),
+    }
+    captions = [match[1] for match in _captions(cell.outputs)]
+    return [kind for kind, count in shown.items() if captions.count(kind) < count]
 
 
 def to_latex(notebook: Any, target: Path, *, title: str) -> Path:
@@ -135,9 +138,29 @@ def to_latex(notebook: Any, target: Path, *, title: str) -> Path:
     from nbconvert import LatexExporter
 
     _find_pandoc()
+    exporter = LatexExporter(exclude_input_prompt=True, exclude_output_prompt=True)
+    report = _with_tables(as_report(notebook), "latex")
+    return _written(exporter, report, target, title=title)
+
+
+def to_markdown(notebook: Any, target: Path) -> Path:
+    """Write a report as `target` (.md) and its pictures beside it.
+
+    Raises:
+        ValueError: no pandoc, which makes the tables.
+    """
+    from nbconvert import MarkdownExporter
+
+    _find_pandoc()
+    report = _with_tables(as_report(notebook), "markdown")
+    return _written(MarkdownExporter(), report, target, title=target.stem)
+
+
+def _written(exporter: Any, report: Any, target: Path, *, title: str) -> Path:
     resources = {"metadata": {"name": title}, "output_files_dir": f"{target.stem}_files"}
-    exporter = LatexExporter(exclude_input=False)
-    text, made = exporter.from_notebook_node(as_report(notebook), resources=resources)
+    text, made = exporter.from_notebook_node(report, resources=resources)
+    # pandoc's tables name a counter that nbconvert's own preamble does not make.
+    text = text.replace("\\begin{document}", "\\newcounter{none}\n\\begin{document}", 1)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
     for name, content in made.get("outputs", {}).items():
@@ -147,18 +170,19 @@ def to_latex(notebook: Any, target: Path, *, title: str) -> Path:
     return target
 
 
-def to_markdown(notebook: Any, target: Path) -> Path:
-    """Write a report as `target` (.md) and its pictures beside it."""
-    from nbconvert import MarkdownExporter
+def _with_tables(report: Any, kind: str) -> Any:
+    """Outputs that are tables in HTML, as LaTeX or Markdown; pandoc turns them."""
+    from nbconvert.utils.pandoc import pandoc
 
-    resources = {"output_files_dir": f"{target.stem}_files"}
-    text, made = MarkdownExporter().from_notebook_node(as_report(notebook), resources=resources)
-    target.write_text(text, encoding="utf-8")
-    for name, content in made.get("outputs", {}).items():
-        path = target.parent / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return target
+    for cell in report.cells:
+        for output in cell.get("outputs", []):
+            table = output.get("data", {}).get("text/html", "")
+            if "<table" not in table:
+                continue
+            table = re.sub(r"<style.*?</style>", "", table, flags=re.DOTALL)
+            turned = pandoc(table, "html", "latex" if kind == "latex" else "gfm")
+            output.data = {f"text/{kind}": turned}
+    return report
 
 
 def to_pdf(page: Path, target: Path, *, tex: Path | None = None) -> Path:
