@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add["grade"]("--out", dest="out_dir", type=Path, default=Path("grades"), help="folder")
     add["grade"]("--minutes", type=float, default=20, help="for each hand-in")
     add["grade"]("--gigabytes", type=float, default=6, help="of memory for each")
+    add["grade"]("--seconds", type=float, default=120, help="for each cell")
     add["links"]("repository", metavar="OWNER/NAME", help="on GitHub")
     add["stamp"]("--args", default="", help="the further arguments of `run`, as one text")
     for name in ("run", "run-all", "stamp"):

@@ -126,8 +126,12 @@ def test_an_optional_section_never_blocks(root: Path) -> None:
     notebook.cells = notebook.cells[:first]
     submit([saved(notebook, path)])
     path, notebook = template(root, section="1_zoo/2_tigers")
+    _rules(root, formats='formats = ["zip"]')
+    folder = submit([saved(solved(notebook), path)])  # a challenge, handed in by itself
+    assert (folder / path.name).exists()
+    _rules(root, optional="optional = false")
     with pytest.raises(ValueError, match="section 1_zoo/1_lions is left out"):
-        submit([saved(solved(notebook), path)])
+        submit([path])
 
 
 def test_the_file_is_called_as_the_course_wants(root: Path) -> None:

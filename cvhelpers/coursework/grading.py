@@ -38,6 +38,8 @@ class Grade:
     checks: int = 0
     points: float = 0
     possible: float = 0  # points of all checks; answers and scales are for a person
+    extra: float = 0  # points of optional sections, not among those above
+    extra_possible: float = 0
     answered: int = 0
     answers: int = 0
     metrics: list[str] = field(default_factory=list)
@@ -50,7 +52,9 @@ class Grade:
             "file": self.file,
             "assignment": self.assignment,
             "checks": f"{self.passed} of {self.checks}",
-            "points": f"{self.points:.2f} of {self.possible:.2f}",
+            "points": f"{self.points:.2f} of {self.possible:.2f}"
+            + f", optional {self.extra:.2f} of {self.extra_possible:.2f}"
+            * bool(self.extra_possible),
             "answers": f"{self.answered} of {self.answers} given",
             "metrics": "; ".join(self.metrics),
             "found": "; ".join(self.found) or "nothing unusual",
@@ -65,6 +69,7 @@ def grade(
     source: str = "sample",
     minutes: float = 20,
     gigabytes: float = 6,
+    seconds: float = 120,
 ) -> Path:
     """Run every hand-in in a folder, one after the other; return the table, `grades.html`.
 
@@ -81,16 +86,19 @@ def grade(
         source: images to run on.
         minutes: for each notebook.
         gigabytes: of memory for each.
+        seconds: for each cell.
 
     Raises:
         ValueError: no such folder, or nothing in it.
     """
     folder, out = Path(submissions), Path(out_dir)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder")
     entries = sorted(one for one in folder.iterdir() if not one.name.startswith("."))
     if not entries:
         raise ValueError(f"{folder} is empty: put one notebook, zip or folder a student there")
     course, grades = manifest.load(), []
-    limits = {"minutes": minutes, "gigabytes": gigabytes}
+    limits = {"minutes": minutes, "gigabytes": gigabytes, "seconds_a_cell": seconds}
     environment = {"CVHELPERS_PROFILE": profile, "CVHELPERS_SOURCE": source}
     with tempfile.TemporaryDirectory() as unpacked:
         for entry in entries:
@@ -249,20 +257,24 @@ def _parameters(cells: Sequence[Any], environment: dict[str, str]) -> list[Any]:
 
 def _count(one: Grade, cells: Sequence[Any], sections: Sequence[Section]) -> None:
     """Count the checks that passed, with the points of `points_of`."""
-    worth: dict[str, float] = {}
+    worth: dict[str, tuple[float, bool]] = {}
     for section in sections:
         source = read_notebook(manifest.repository_root() / "notebooks" / f"{section.id}.ipynb")
         scales = sum(metric.points[-1][1] for metric in section.metrics.values() if metric.points)
         for index, points in points_of(source.cells, section.points - scales).items():
             if "check" in tags(source.cells[index]):
-                worth[template_id(section.id, source.cells[index])] = points
-    one.checks, one.possible = len(worth), sum(worth.values())
+                worth[template_id(section.id, source.cells[index])] = points, section.optional
+    one.checks = len(worth)
+    one.possible = sum(points for points, optional in worth.values() if not optional)
+    one.extra_possible = sum(points for points, optional in worth.values() if optional)
     for cell in cells:
         original = cell.metadata.get(ORIGINAL)
         errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
         if original in worth and cell.get("execution_count") and not errors:
+            points, optional = worth[original]
             one.passed += 1
-            one.points += worth[original]
+            one.points += 0 if optional else points
+            one.extra += points if optional else 0
 
 
 def _is_answered(question: str, cells: Sequence[Any]) -> bool:

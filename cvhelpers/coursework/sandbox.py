@@ -17,7 +17,6 @@ from typing import Any
 from unittest import mock
 
 _LEAVES = re.compile(r"\b(exit|quit)\b")
-_RESTARTS = 4
 
 
 def run_cells(
@@ -32,13 +31,13 @@ def run_cells(
     """Execute code cells in order, errors or not; their outputs are left in them.
 
     A cell that takes too long or too much memory, or ends the kernel, is left out, and all others
-    run again without it, at most four times. Returns what was found, in words.
+    run again without it, while there is time. Returns what was found, in words.
     """
     deadline, notes = time.monotonic() + 60 * minutes, []
     left_out: set[int] = set()
     with mock.patch.dict(os.environ, environment), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # jupyter's deprecations are no teacher's business
-        for _ in range(_RESTARTS + 1):
+        while True:
             for cell in cells:
                 if cell.cell_type == "code":
                     cell.outputs, cell.execution_count = [], None

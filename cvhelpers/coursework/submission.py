@@ -141,7 +141,10 @@ def _student(notebook: Any) -> str:
 
 
 def _left_out(course: Manifest, assignment: Assignment, handed: list[HandIn]) -> list[str]:
+    """Required sections that are in no notebook; an optional one may be handed in by itself."""
     there = {section.id for one in handed for section in one.sections}
+    if all(section.optional for one in handed for section in one.sections):
+        return []
     required = [one for one in course.sections_of(assignment.id) if not one.optional]
     return [f"section {one.id} is left out" for one in required if one.id not in there]
 
@@ -151,7 +154,8 @@ def _write(hand_in: HandIn, folder: Path, assignment: Assignment) -> None:
     import nbformat
 
     stem, notebook = hand_in.path.stem, hand_in.notebook
-    if "ipynb" in assignment.formats:
+    alone = all(section.optional for section in hand_in.sections)  # a challenge: as it is
+    if "ipynb" in assignment.formats or alone:
         nbformat.write(notebook, folder / f"{stem}.ipynb")
     page = folder / f"{stem}.html"
     html = render.to_html(notebook, title=stem, report=assignment.report)

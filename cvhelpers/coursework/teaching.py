@@ -48,7 +48,7 @@ def table_of(course: Manifest, assignment: str) -> str:
         checks = sum(shares.values()) - words
         parts = graded_parts(source.cells)
         answers = sum(is_answer(source.cells[part[0]]) for part in parts)
-        graded = f"{checks:.1f} ({len(parts) - answers} parts), {words:.1f} ({answers}), {scale:g}"
+        graded = f"{checks:.2f} ({len(parts) - answers} parts), {words:.2f} ({answers}), {scale:g}"
         name = section.id.rpartition("/")[2] + (", optional" if section.optional else "")
         lines.append(f"| {name} | {section.points:g} | {graded} | {_outcomes(section)} |")
     sections = course.sections_of(assignment)
