@@ -39,6 +39,13 @@ def test_formulas_become_mathml_and_code_stays() -> None:
     assert "xFORMULA" not in page
 
 
+def test_a_formula_in_a_heading() -> None:
+    page = _page("## What $\\epsilon$ does")
+    heading = re.findall(r"<h2.*?</h2>", page, re.DOTALL)[0]
+    assert heading.count("<math") == 1
+    assert "<math" not in re.match(r"<h2[^>]*>", heading)[0]
+
+
 def test_a_formula_that_cannot_be_read_is_named() -> None:
     with pytest.raises(ValueError, match=r"the formula \\left\( x cannot be read"):
         _page("$\\left( x$")

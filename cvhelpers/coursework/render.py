@@ -30,6 +30,11 @@ _STYLE = """<style>
     white-space: pre-wrap !important; overflow-wrap: anywhere; font-size: 8pt !important }
   .jp-RenderedHTMLCommon { font-size: 10.5pt !important }
   .jp-InputArea-editor { overflow: visible !important }
+  .jp-OutputArea-output, .jp-RenderedHTMLCommon { overflow: visible !important }
+  .jp-RenderedHTMLCommon table { font-size: 7.5pt !important; max-width: 100% }
+  .jp-RenderedHTMLCommon td, .jp-RenderedHTMLCommon th {
+    padding: 1mm 1.5mm !important; max-width: none !important; overflow-wrap: break-word;
+    white-space: normal !important }
   img, tr, math { break-inside: avoid }
   h1, h2, h3, h4 { break-after: avoid }
 }
@@ -66,6 +71,7 @@ def to_html(notebook: Any, *, title: str, report: bool = False) -> str:
     page = re.sub(
         r"<script[^>]*>(?:(?!</script>).)*(MathJax|mermaid).*?</script>", "", page, flags=re.S
     )
+    page = re.sub(r"<[^>]*>", lambda tag: re.sub(r"xFORMULA\d+x", "", tag[0]), page)  # a title's id
     return re.sub("xFORMULA(\\d+)x", lambda match: formulas[int(match[1])], page)
 
 
