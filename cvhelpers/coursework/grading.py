@@ -307,10 +307,11 @@ def _page(rows: Sequence[dict[str, str]], profile: str, source: str) -> str:
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Grades</title>
 <style>
-body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem; color-scheme: light dark }}
+body {{ font: 14px/1.4 system-ui, sans-serif; margin: 2rem; color-scheme: light dark }}
 table {{ border-collapse: collapse }}
 th, td {{ border: 1px solid #8888; padding: .4rem .6rem; vertical-align: top; text-align: left }}
-td:nth-child(2) {{ overflow-wrap: anywhere }}
+td:nth-child(2) {{ overflow-wrap: anywhere; min-width: 12rem }}
+td:nth-child(5), td:nth-child(6) {{ white-space: nowrap }}
 </style>
 <h1>Grades</h1>
 <p>Profile {profile}, images: {source}. Points are those of the checks; answers, and a scale of
