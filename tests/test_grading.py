@@ -167,6 +167,10 @@ def _rows(page: Path) -> dict[str, dict[str, str]]:
 def test_a_folder_of_hand_ins(root: Path) -> None:
     path, notebook = template(root)
     done = solved(notebook)
+    table = "<table><thead><tr><th>metric</th><th>value</th><th>target</th><th>points</th></tr>"
+    table += "</thead><tbody><tr><td>lions</td><td>0.7</td><td>0.6</td><td>8</td></tr></tbody>"
+    shown = nbformat.v4.new_output("execute_result", data={"text/html": table + "</table>"})
+    done.cells.append(CODE("'run.summary() of somebody'", outputs=[shown]))
     wrong = solved(notebook)
     wrong.cells[_where(wrong.cells, "def halve")].source = "def halve(x):\n    return x"
     anonymous = solved(notebook)
@@ -199,6 +203,7 @@ def test_a_folder_of_hand_ins(root: Path) -> None:
     assert rows["ada"]["points"] == "6.00 of 6.00"
     assert (rows["ada"]["answers"], rows["bob"]["answers"]) == ("2 of 2 given", "0 of 2 given")
     assert rows["ada"]["found"] == "nothing unusual"
+    assert rows["ada"]["metrics"] == "handed in: lions 0.7 (target 0.6, points 8)"
     assert "saved by Colab" in rows["dan"]["found"]
     for who, told in {
         "eva": "no notebook",

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import csv
 import html
-import json
 import tempfile
 import warnings
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cvhelpers import manifest
+from cvhelpers.coursework.hand_ins import notebooks_in, read_leniently, recognised
 from cvhelpers.coursework.points import is_answer, points_of
 from cvhelpers.coursework.restore import ORIGINAL, restored
 from cvhelpers.coursework.sandbox import run_cells
-from cvhelpers.coursework.submission import read_hand_in
 from cvhelpers.coursework.template import PROMPT, student_cells, template_id
 from cvhelpers.headless.outcome import outcome
 from cvhelpers.headless.parameters import read_notebook, tags
-from cvhelpers.manifest import Assignment, Manifest, Section
+from cvhelpers.manifest import Manifest, Section
 from cvhelpers.results import atomic_write
 
 _COLUMNS = ("who", "file", "assignment", "checks", "points", "answers", "metrics", "found")
@@ -56,7 +54,7 @@ class Grade:
             + f", optional {self.extra:.2f} of {self.extra_possible:.2f}"
             * bool(self.extra_possible),
             "answers": f"{self.answered} of {self.answers} given",
-            "metrics": "; ".join(self.metrics),
+            "metrics": "\n".join(self.metrics),
             "found": "; ".join(self.found) or "nothing unusual",
         }
 
@@ -102,7 +100,7 @@ def grade(
     environment = {"CVHELPERS_PROFILE": profile, "CVHELPERS_SOURCE": source}
     with tempfile.TemporaryDirectory() as unpacked:
         for entry in entries:
-            for path, problem in _notebooks(entry, Path(unpacked)):
+            for path, problem in notebooks_in(entry, Path(unpacked)):
                 print(f"[{entry.name}] {path.name}", flush=True)
                 one = Grade(entry.stem, path.name)
                 grades.append(one)
@@ -123,27 +121,6 @@ def grade(
     return out / "grades.html"
 
 
-def _notebooks(entry: Path, unpacked: Path) -> Iterator[tuple[Path, str]]:
-    """The notebooks of one entry, each with a problem in words, or ""."""
-    if entry.suffix.lower() == ".zip":
-        target = unpacked / entry.stem
-        try:
-            with zipfile.ZipFile(entry) as archive:
-                archive.extractall(target)  # it keeps members inside of the folder
-        except (zipfile.BadZipFile, OSError) as error:
-            yield entry, f"no zip: {error}"
-            return
-        entry = target
-    if entry.is_file():
-        yield entry, "" if entry.suffix == ".ipynb" else "no notebook: its name ends otherwise"
-        return
-    inside = sorted(p for p in entry.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-    for path in inside:
-        yield path, ""
-    if not inside:
-        yield entry, "no notebook in it"
-
-
 def _grade_one(
     one: Grade,
     path: Path,
@@ -157,8 +134,10 @@ def _grade_one(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ids missing or twice: said in our own words
-        cells = _read(path, one).cells
-        assignment, sections = _kind(path, cells, course)
+        notebook, one.found, shown = read_leniently(path)
+        cells = notebook.cells
+        one.metrics = [f"handed in: {line}" for line in shown]
+        assignment, sections = recognised(path, cells, course)
         one.assignment = assignment.id
         given = student_cells(assignment, one.who, [section.id for section in sections])
         cells, notes = restored(cells, given)
@@ -185,59 +164,7 @@ def _grade_one(
     for section in sections:
         if (run / section.id).is_dir():
             numbers = outcome(section, run / section.id).numbers
-            one.metrics += [f"{n.label} {n.value} {n.judgement}".strip() for n in numbers]
-
-
-def _read(path: Path, one: Grade) -> Any:
-    """Read a notebook as editors leave it; what is odd about it goes to `one.found`."""
-    import nbformat
-
-    size = path.stat().st_size
-    if size > 20_000_000:
-        one.found.append(f"a file of {size / 1e6:.0f} MB")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        notebook = nbformat.from_dict(content)
-        if int(notebook.get("nbformat", 0)) < 4:
-            notebook = nbformat.convert(notebook, 4)
-        for cell in notebook.cells:
-            cell.source = "".join(cell.source) if isinstance(cell.source, list) else cell.source
-            cell.setdefault("metadata", nbformat.from_dict({}))
-            if "id" not in cell and cell.metadata.get("id"):  # where Colab keeps it
-                cell["id"] = cell.metadata["id"]
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
-        raise ValueError(f"no notebook: {error}") from None
-    made_by = [name for name in ("colab", "vscode") if name in notebook.get("metadata", {})]
-    one.found += [f"saved by {name.replace('colab', 'Colab')}" for name in made_by]
-    return notebook
-
-
-def _kind(path: Path, cells: Sequence[Any], course: Manifest) -> tuple[Assignment, list[Section]]:
-    """Which assignment and sections: by the template's note, the file's name, or the cells."""
-    try:
-        known = read_hand_in(path, course)
-        return known.assignment, known.sections
-    except ValueError:
-        pass
-    texts = {cell.source.strip() for cell in cells if len(cell.source) > 20}
-    best, shared = None, 0
-    for assignment in course.assignments.values():
-        sections = []
-        count = 0
-        for section in course.sections_of(assignment.id):
-            number = section.id.rpartition("/")[2].partition("_")[0]
-            given = student_cells(assignment, "?", [section.id])
-            own = [cell for cell in given if cell.id.startswith(f"{number}-")]
-            found = sum(cell.source.strip() in texts for cell in own)
-            sections += [section] if found > len(own) / 4 else []
-            count += found
-        if sections and count > shared:
-            best, shared = (assignment, sections), count
-    if best is None:
-        raise ValueError("no hand-in of this course: none of its cells is one of a template")
-    return best
+            one.metrics += [f"run here: {n.label} {n.value} {n.judgement}".strip() for n in numbers]
 
 
 def _parameters(cells: Sequence[Any], environment: dict[str, str]) -> list[Any]:
@@ -311,11 +238,13 @@ body {{ font: 14px/1.4 system-ui, sans-serif; margin: 2rem; color-scheme: light 
 table {{ border-collapse: collapse }}
 th, td {{ border: 1px solid #8888; padding: .4rem .6rem; vertical-align: top; text-align: left }}
 td:nth-child(2) {{ overflow-wrap: anywhere; min-width: 12rem }}
+td {{ white-space: pre-line }}
+td:nth-child(7) {{ min-width: 18rem }}
 td:nth-child(5), td:nth-child(6) {{ white-space: nowrap }}
 </style>
 <h1>Grades</h1>
-<p>Profile {profile}, images: {source}. Points are those of the checks; answers, and a scale of
-points for an accuracy, are for a person to give.</p>
+<p>Run here in profile {profile}, images: {source}. Points are those of the checks; answers, and a
+scale of points for an accuracy, are for a person to give, who has the numbers as handed in.</p>
 <table><thead><tr>{head}</tr></thead><tbody>
 {body}</tbody></table></html>
 """

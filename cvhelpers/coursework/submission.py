@@ -6,7 +6,6 @@ import base64
 import io
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +13,11 @@ from cvhelpers import manifest
 from cvhelpers.coursework import render
 from cvhelpers.coursework.archive import write_archive
 from cvhelpers.coursework.gaps import Gap, find_gaps
+from cvhelpers.coursework.hand_ins import LARGE, HandIn, read_hand_in
 from cvhelpers.coursework.template import student_cells
-from cvhelpers.headless.parameters import read_notebook
-from cvhelpers.manifest import Assignment, Manifest, Section
+from cvhelpers.manifest import Assignment, Manifest
 
-LARGE = 20_000_000  # bytes; what many upload forms take
 _WIDTH = 900  # pixels that a shrunk picture keeps
-
-
-@dataclass(frozen=True)
-class HandIn:
-    """One notebook of a hand-in: whose, of which assignment and sections."""
-
-    path: Path
-    notebook: Any
-    assignment: Assignment
-    sections: list[Section]
-    student: str
 
 
 def submit(
@@ -93,31 +80,6 @@ def submit(
     return folder
 
 
-def read_hand_in(path: Path, course: Manifest) -> HandIn:
-    """Read a student's notebook and find out whose it is, and of which assignment.
-
-    The notebook says so where an editor has kept what the template noted in it; else its file name.
-
-    Raises:
-        ValueError: no notebook, or nothing tells the assignment.
-    """
-    notebook = read_notebook(path)
-    noted = notebook.metadata.get("cvhelpers", {})
-    for assignment in course.assignments.values():
-        before, _, after = assignment.template.partition("{student}")
-        named = re.fullmatch(f"{re.escape(before)}(.*?){re.escape(after)}", path.name)
-        if noted.get("assignment", assignment.id if named else "") != assignment.id:
-            continue
-        sections = course.sections_of(assignment.id)
-        chosen = [one for one in sections if one.id in noted.get("sections", [])]
-        if not chosen and named:  # the editor lost the note; a section's file has its name behind
-            ends = [one for one in sections if path.stem.endswith("_" + one.id.rpartition("/")[2])]
-            chosen = ends or sections
-        return HandIn(path, notebook, assignment, chosen or sections, _student(notebook))
-    names = ", ".join(one.template for one in course.assignments.values())
-    raise ValueError(f"{path.name}: nothing tells the assignment; call it as one of {names}")
-
-
 def gaps_of(hand_in: HandIn) -> list[Gap]:
     """All gaps of one notebook: in its cells, its headings, its name."""
     ids = [section.id for section in hand_in.sections]
@@ -131,13 +93,6 @@ def gaps_of(hand_in: HandIn) -> list[Gap]:
         wanted = hand_in.assignment.template.replace("{student}", "First_Surname")
         found.insert(0, Gap(0, "", f"the file is to be called {wanted}, with your name"))
     return found
-
-
-def _student(notebook: Any) -> str:
-    """The line below the title."""
-    first = notebook.cells[0].source if notebook.cells else ""
-    lines = [line.strip() for line in first.splitlines()[1:] if line.strip()]
-    return lines[0] if first.startswith("# ") and lines else ""
 
 
 def _left_out(course: Manifest, assignment: Assignment, handed: list[HandIn]) -> list[str]:
