@@ -186,6 +186,7 @@ def test_a_folder_of_hand_ins(root: Path) -> None:
     (folder / "gus").mkdir()
     with zipfile.ZipFile(folder / "hal.zip", "w") as archive:
         archive.writestr(f"hand in/{path.name}", nbformat.writes(done))
+        archive.writestr(f"__MACOSX/hand in/._{path.name}", "what a Mac leaves")
     page = grade(folder, out_dir=root / "out")
     rows = _rows(page)
     assert list(rows) == ["ada", "bob", "cem", "dan", "eva", "fay", "gus", "hal"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import shutil
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -107,7 +108,8 @@ def grade(
                 try:
                     if problem:
                         raise ValueError(problem)
-                    _grade_one(one, path, course, out / entry.stem, environment, limits)
+                    place = out / entry.name.replace(".", "_")
+                    _grade_one(one, path, course, place, environment, limits)
                 except Exception as error:  # none may stop the others
                     one.found.append(f"could not be graded: {type(error).__name__}: {error}")
                 print(f"[{entry.name}] {one.row()['checks']} checks; {one.row()['found']}")
@@ -143,7 +145,9 @@ def _grade_one(
         cells, notes = restored(cells, given)
         one.found += notes
         run, work = (out / name for name in ("run", "work"))
-        work.mkdir(parents=True, exist_ok=True)
+        for old in (run, work):  # what an earlier grading left is not this hand-in's
+            shutil.rmtree(old, ignore_errors=True)
+        work.mkdir(parents=True)
         limited = [*_parameters(cells, environment)]
         environment = environment | {
             "CVHELPERS_HEADLESS": "1",

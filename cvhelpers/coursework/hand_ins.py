@@ -74,7 +74,12 @@ def notebooks_in(entry: Path, unpacked: Path) -> Iterator[tuple[Path, str]]:
     if entry.is_file():
         yield entry, "" if entry.suffix == ".ipynb" else "no notebook: its name ends otherwise"
         return
-    inside = sorted(p for p in entry.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    hidden = (".", "__MACOSX")  # what editors and systems leave beside the work
+    inside = [
+        path
+        for path in sorted(entry.rglob("*.ipynb"))
+        if not any(part.startswith(hidden) for part in path.relative_to(entry).parts)
+    ]
     for path in inside:
         yield path, ""
     if not inside:

@@ -68,7 +68,7 @@ def points_of(cells: Sequence[Any], points: float) -> dict[int, float]:
 
 def defined(source: str) -> set[str]:
     """Names that a cell binds at its top level; none where it is no Python."""
-    tree = _parsed(source)
+    tree = parsed(source)
     made: set[str] = set()
     for node in tree.body if tree else ():
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -83,7 +83,7 @@ def needed(source: str, *, inside: bool = True) -> set[str]:
 
     With `inside` False only what is read when it runs counts, not what is in functions' bodies.
     """
-    tree = _parsed(source)
+    tree = parsed(source)
     nodes: list[ast.AST] = list(tree.body if tree else ())
     bound = {name for node in nodes for name in _names(ast.walk(node), ast.Store)}
     if not inside:
@@ -96,7 +96,7 @@ def _names(nodes: Iterable[ast.AST], context: type[ast.expr_context]) -> set[str
     return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, context)}
 
 
-def _parsed(source: str) -> ast.Module | None:
+def parsed(source: str) -> ast.Module | None:
     """The syntax tree of a cell, its magics left out."""
     try:
         return ast.parse(re.sub(r"^([ \t]*)[%!].*$", r"\1pass", source, flags=re.MULTILINE))

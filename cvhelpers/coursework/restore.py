@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from cvhelpers.coursework.points import _parsed, defined
+from cvhelpers.coursework.points import defined, parsed
 from cvhelpers.headless.parameters import tags
 
 ORIGINAL = "cvhelpers_check"  # metadata key of a check that was put in: its id in the template
@@ -32,7 +32,7 @@ def restored(cells: Sequence[Any], given: Sequence[Any]) -> tuple[list[Any], lis
         notes.append("cell ids are lost, as some editors lose them")
     for index, place in match.items():
         was, now = given[index], cells[place]
-        if was.cell_type == "code" != now.cell_type and _parsed(now.source) is not None:
+        if was.cell_type == "code" != now.cell_type and parsed(now.source) is not None:
             notes.append(f"cell {place + 1} had become {now.cell_type}: run as code again")
             now.cell_type, now.outputs, now.execution_count = "code", [], None
     checks = [index for index, one in enumerate(given) if "check" in tags(one)]
