@@ -150,12 +150,13 @@ report results: $(READY)
 
 # --- the rest ------------------------------------------------------------------------------------
 template: $(READY)
-	$(if $(and $(ASSIGNMENT),$(STUDENT)),,$(error make template ASSIGNMENT=... STUDENT="Ada Lovelace"))
-	@$(CV) template "$(ASSIGNMENT)" --student "$(STUDENT)" $(if $(SECTION),--section "$(SECTION)")
+	$(if $(and $(ASSIGNMENT)$(SECTION),$(STUDENT)),,$(error make template ASSIGNMENT=... STUDENT="Ada Lovelace"))
+	@$(CV) template "$(or $(ASSIGNMENT),$(firstword $(subst /, ,$(SECTION))))" --student "$(STUDENT)" $(if $(SECTION),--section "$(SECTION)")
 
 submit: $(READY)
 	$(if $(NOTEBOOK),,$(error make submit NOTEBOOK=templates/caltech101_Ada_Lovelace.ipynb))
-	@$(CV) submit $(NOTEBOOK) $(if $(ANYWAY),--anyway) $(if $(SHRINK),--shrink)
+	@$(CV) submit $(if $(word 2,$(wildcard $(NOTEBOOK))),$(NOTEBOOK),"$(NOTEBOOK)") \
+	  $(if $(filter-out 0 no,$(ANYWAY)),--anyway) $(if $(filter-out 0 no,$(SHRINK)),--shrink)
 
 nbgrader: $(READY)
 	$(if $(ASSIGNMENT),,$(error make nbgrader ASSIGNMENT=2_caltech101))

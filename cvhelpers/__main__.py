@@ -62,18 +62,26 @@ def _parser() -> argparse.ArgumentParser:
     add["template"](
         "--section", metavar="SECTION", help="only this one, e.g. 2_caltech101/1_lenet5"
     )
-    add["template"]("--out", dest="out_dir", type=Path, default=Path("templates"), help="folder")
+    add["template"](
+        "--out", dest="out_dir", type=Path, default=Path("templates"), help="folder (%(default)s)"
+    )
     add["submit"]("notebooks", nargs="+", metavar="NOTEBOOK", help="what to hand in")
     add["submit"]("--anyway", action="store_true", help="for partial credit, whatever is missing")
     add["submit"]("--shrink", action="store_true", help="make pictures smaller")
-    add["submit"]("--out", dest="out_dir", type=Path, default=Path("submissions"), help="folder")
+    add["submit"](
+        "--out", dest="out_dir", type=Path, default=Path("submissions"), help="folder (%(default)s)"
+    )
     add["nbgrader"]("assignment_id", metavar="ASSIGNMENT", help="e.g. 2_caltech101")
-    add["nbgrader"]("--out", dest="out_dir", type=Path, default=Path("nbgrader"), help="folder")
+    add["nbgrader"](
+        "--out", dest="out_dir", type=Path, default=Path("nbgrader"), help="folder (%(default)s)"
+    )
     add["grade"]("submissions", metavar="FOLDER", type=Path, help="of notebooks and zips")
-    add["grade"]("--out", dest="out_dir", type=Path, default=Path("grades"), help="folder")
-    add["grade"]("--minutes", type=float, default=20, help="for each hand-in")
-    add["grade"]("--gigabytes", type=float, default=6, help="of memory for each")
-    add["grade"]("--seconds", type=float, default=120, help="for each cell")
+    add["grade"](
+        "--out", dest="out_dir", type=Path, default=Path("grades"), help="folder (%(default)s)"
+    )
+    add["grade"]("--minutes", type=float, default=20, help="for each hand-in (%(default)s)")
+    add["grade"]("--gigabytes", type=float, default=6, help="of memory for each (%(default)s)")
+    add["grade"]("--seconds", type=float, default=120, help="for each cell (%(default)s)")
     add["links"]("repository", metavar="OWNER/NAME", help="on GitHub")
     add["stamp"]("--args", default="", help="the further arguments of `run`, as one text")
     for name in ("run", "run-all", "stamp"):

@@ -219,6 +219,17 @@ def test_a_folder_of_hand_ins(root: Path) -> None:
     )
 
 
+def test_a_wrong_profile_or_limit_grades_nobody(root: Path) -> None:
+    path, notebook = template(root)
+    saved(notebook, root / "in" / path.name)
+    with pytest.raises(ValueError, match="smok"):
+        grade(root / "in", profile="smok")
+    with pytest.raises(ValueError, match="are to be above 0"):
+        grade(root / "in", minutes=-1)
+    with pytest.raises(ValueError, match="this is no folder"):
+        grade(root / "in" / path.name)
+
+
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is empty: put one notebook, zip or folder a student"):
         grade(tmp_path)

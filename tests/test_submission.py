@@ -69,6 +69,30 @@ def _prompt(notebook: Any) -> None:
     notebook.cells[8].source = notebook.cells[8].source.split("\n")[0] + "\n"
 
 
+def _emptied(notebook: Any) -> None:
+    """By an editor that loses tags."""
+    _prompt(notebook)
+    notebook.cells[8].metadata = nbformat.from_dict({})
+
+
+def _no_title(notebook: Any) -> None:
+    del notebook.cells[0]
+
+
+def _no_question(notebook: Any) -> None:
+    del notebook.cells[8]
+
+
+def _no_solution(notebook: Any) -> None:
+    del notebook.cells[5]
+
+
+def _no_section(notebook: Any) -> None:
+    end = next(i for i, cell in enumerate(notebook.cells) if "zoo: halve" in cell.source)
+    del notebook.cells[1:end]
+    notebook.cells[0].source = "# The zoo\n\nAda Lovelace"
+
+
 def _no_name(notebook: Any) -> None:
     notebook.cells[0].source = "# The zoo\n\n"
 
@@ -86,13 +110,18 @@ def _no_output(notebook: Any) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (_unrun, r"cell 6, The zoo: double: was never run"),
-        (_out_of_order, r"cell 7, The zoo: double: ran before a cell above it"),
-        (_error, r"cell 7, The zoo: double: shows an error, ZeroDivisionError"),
-        (_stub, r"cell 6, The zoo: double: a stub is left"),
-        (_prompt, r"cell 9, The zoo: double: the question is unanswered"),
+        (_unrun, r"The zoo: double, cell 6: was never run"),
+        (_out_of_order, r"The zoo: double, cell 6: ran out of order"),
+        (_error, r"The zoo: double, cell 7: shows an error, ZeroDivisionError"),
+        (_stub, r"The zoo: double, cell 6: a stub is left"),
+        (_prompt, r"The zoo: double, cell 9: the question is unanswered"),
+        (_emptied, r"The zoo: double, cell 9: the question is unanswered"),
         (_no_name, r"cell 1: your name is missing"),
+        (_no_title, r"cell 1: your name is missing"),
         (_no_heading, r"the heading 'Task: double' is missing"),
+        (_no_question, r"The zoo: double: the question is gone: 'Why double"),
+        (_no_solution, r"The zoo: double: a cell is gone that began with 'def double"),
+        (_no_section, r"\n  The zoo: double: it is left out\n\("),
         (_no_output, r"no cell has an output"),
     ],
 )
@@ -144,6 +173,33 @@ def test_the_file_is_called_as_the_course_wants(root: Path) -> None:
     submit([saved(solved(notebook), path)])  # the name alone is enough
 
 
+def test_what_is_there_stays_until_the_new_is(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, notebook = template(root)
+    folder = submit([saved(solved(notebook), path)])
+    (folder / "own.txt").write_text("mine")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    def broken(*_: Any, **__: Any) -> str:
+        raise ValueError("no page today")
+
+    monkeypatch.setattr("cvhelpers.coursework.render.to_html", broken)
+    with pytest.raises(ValueError, match="no page today"):
+        submit([path])
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_notebooks_of_two_people_are_not_one_hand_in(root: Path) -> None:
+    _rules(root, formats='several = true\nformats = ["zip"]')
+    path, notebook = template(root)
+    notebook = solved(notebook)
+    saved(notebook, path)
+    notebook.cells[0].source = "# The zoo\n\nBob"
+    with pytest.raises(ValueError, match="of Ada Lovelace and Bob: one at a time"):
+        submit([path, saved(notebook, root / "zoo_Bob.ipynb")])
+    with pytest.raises(ValueError, match="the same file name"):
+        submit([path, saved(notebook, root / "b" / path.name)])
+
+
 def test_several_notebooks_only_where_the_course_takes_them(root: Path) -> None:
     one, first = template(root, section="1_zoo/1_lions")
     two, second = template(root, section="1_zoo/2_tigers")
@@ -169,7 +225,7 @@ def test_a_report_has_captions_and_no_code(root: Path) -> None:
     notebook.cells[9].outputs = [
         nbformat.v4.new_output("display_data", data={"image/png": _picture(8)})
     ]
-    with pytest.raises(ValueError, match=r"cell 10.*a figure without a caption: print"):
+    with pytest.raises(ValueError, match=r"cell 10: a figure without a caption: print"):
         submit([saved(notebook, path)])
     notebook.cells[9].outputs.append(nbformat.v4.new_output("stream", text="Figure: Noise.\n"))
     notebook.cells[5].metadata["tags"].append("show-code")

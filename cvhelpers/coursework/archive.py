@@ -96,7 +96,8 @@ def _libraries(sources: Iterable[str]) -> list[str]:
     installed = metadata.packages_distributions()
     names = {name for top in tops for name in installed.get(top, []) if name != "cvhelpers"}
     return sorted(
-        f"{name}=={metadata.version(name)}" for name in names | {"ipykernel", "jupyter-core"}
+        f"{name}=={metadata.version(name)}"
+        for name in names | {"ipykernel", "jupyter-core", "nbclient"}
     )
 
 

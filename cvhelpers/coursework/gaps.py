@@ -9,6 +9,7 @@ from typing import Any
 
 from cvhelpers.coursework.points import is_answer
 from cvhelpers.coursework.render import uncaptioned
+from cvhelpers.coursework.restore import matches, rising
 from cvhelpers.coursework.template import PROMPT, STUB
 from cvhelpers.manifest import Section
 
@@ -43,22 +44,37 @@ def find_gaps(
     optional = {_title(given, section): section.optional for section in sections}
     gaps = [_gap(number, places, optional, what) for number, what in _cell_gaps(cells, captions)]
     there = {_plain(title) for cell in cells for title in _headings(cell)}
-    section = ""
-    for cell in given:
+    match, section, gone = matches(cells, given), "", set()
+    for index, cell in enumerate(given):
         for title in _headings(cell):
             section = title if title in optional else section
-            if _plain(title) not in there:
-                what = f"the heading {title!r} is missing: has its part been left out?"
+            if _plain(title) not in there and section not in gone:
+                whole = title == section
+                what = "it is left out" if whole else f"the heading {title!r} is missing"
                 gaps.append(Gap(0, section, what, optional.get(section, False)))
+                gone |= {section} if whole else set()
+        if index not in match and section not in gone:
+            gaps += [Gap(0, section, what, optional.get(section, False)) for what in _missing(cell)]
     if not any(cell.get("outputs") for cell in cells):
         gaps.append(Gap(0, "", "no cell has an output: run the notebook, then save it"))
     return gaps
 
 
+def _missing(cell: Any) -> Iterator[str]:
+    """What it costs that a cell of the template is gone."""
+    first = cell.source.strip().partition("\n")[0]
+    if is_answer(cell):
+        yield f"the question is gone: {first.removeprefix('**Question.** ')!r}"
+    elif {"solution", "check"} & set(cell.metadata.get("tags", [])):
+        yield f"a cell is gone that began with {first!r}"
+
+
 def _cell_gaps(cells: Sequence[Any], captions: bool) -> Iterator[tuple[int, str]]:
-    last = 0
+    counts = [cell.get("execution_count") or 0 for cell in cells if cell.cell_type == "code"]
+    in_order = set(rising([count for count in counts if count]))
     for number, cell in enumerate(cells, 1):
-        if is_answer(cell) or PROMPT in cell.source:
+        question = cell.cell_type == "markdown" and cell.source.startswith("**Question.**")
+        if is_answer(cell) or question or PROMPT in cell.source:
             _, _, words = cell.source.partition("\n")
             if PROMPT in cell.source or not words.strip():
                 yield number, "the question is unanswered"
@@ -69,9 +85,8 @@ def _cell_gaps(cells: Sequence[Any], captions: bool) -> Iterator[tuple[int, str]
         count = cell.get("execution_count")
         if not count:
             yield number, "was never run"
-        elif count <= last:
-            yield number, "ran before a cell above it: restart the kernel and run all, in order"
-        last = max(last, count or 0)
+        elif count not in in_order:
+            yield number, "ran out of order: restart the kernel and run all"
         errors = [one for one in cell.outputs if one.output_type == "error"]
         if errors and "break-it" not in cell.metadata.get("tags", []):
             yield number, f"shows an error, {errors[0].get('ename', 'of some kind')}"

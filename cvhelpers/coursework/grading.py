@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cvhelpers import manifest
+from cvhelpers import manifest, runtime
 from cvhelpers.coursework.hand_ins import notebooks_in, read_leniently, recognised
 from cvhelpers.coursework.points import is_answer, points_of
 from cvhelpers.coursework.restore import ORIGINAL, restored
@@ -92,7 +92,10 @@ def grade(
     """
     folder, out = Path(submissions), Path(out_dir)
     if not folder.is_dir():
-        raise ValueError(f"{folder}: there is no such folder")
+        raise ValueError(f"{folder}: this is no folder; name one with the hand-ins in it")
+    if min(minutes, gigabytes, seconds) <= 0:
+        raise ValueError("minutes, gigabytes and seconds are to be above 0")
+    profile, source = runtime.resolve_profile(profile), runtime.resolve_source(source)
     entries = sorted(one for one in folder.iterdir() if not one.name.startswith("."))
     if not entries:
         raise ValueError(f"{folder} is empty: put one notebook, zip or folder a student there")
@@ -103,7 +106,8 @@ def grade(
         for entry in entries:
             for path, problem in notebooks_in(entry, Path(unpacked)):
                 print(f"[{entry.name}] {path.name}", flush=True)
-                one = Grade(entry.stem, path.name)
+                who = entry.name if entry.is_dir() else entry.stem
+                one = Grade(who, path.name)
                 grades.append(one)
                 try:
                     if problem:

@@ -40,7 +40,9 @@ def read_hand_in(path: Path, course: Manifest) -> HandIn:
     noted = notebook.metadata.get("cvhelpers", {})
     for assignment in course.assignments.values():
         before, _, after = assignment.template.partition("{student}")
-        named = re.fullmatch(f"{re.escape(before)}(.*?){re.escape(after)}", path.name)
+        named = re.fullmatch(
+            f"{re.escape(before)}(.*?){re.escape(after)}", path.name, re.IGNORECASE
+        )
         if noted.get("assignment", assignment.id if named else "") != assignment.id:
             continue
         sections = course.sections_of(assignment.id)
@@ -48,16 +50,17 @@ def read_hand_in(path: Path, course: Manifest) -> HandIn:
         if not chosen and named:  # the editor lost the note; a section's file has its name behind
             ends = [one for one in sections if path.stem.endswith("_" + one.id.rpartition("/")[2])]
             chosen = ends or sections
-        return HandIn(path, notebook, assignment, chosen or sections, _student(notebook))
+        student = _student(notebook, assignment)
+        return HandIn(path, notebook, assignment, chosen or sections, student)
     names = ", ".join(one.template for one in course.assignments.values())
     raise ValueError(f"{path.name}: nothing tells the assignment; call it as one of {names}")
 
 
-def _student(notebook: Any) -> str:
-    """The line below the title."""
-    first = notebook.cells[0].source if notebook.cells else ""
-    lines = [line.strip() for line in first.splitlines()[1:] if line.strip()]
-    return lines[0] if first.startswith("# ") and lines else ""
+def _student(notebook: Any, assignment: Assignment) -> str:
+    """The line below the title; "" where either is missing."""
+    first = notebook.cells[0].source.strip() if notebook.cells else ""
+    title, _, rest = first.partition("\n")
+    return rest.strip().partition("\n")[0] if title.strip() == f"# {assignment.title}" else ""
 
 
 def notebooks_in(entry: Path, unpacked: Path) -> Iterator[tuple[Path, str]]:

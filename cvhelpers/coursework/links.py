@@ -16,7 +16,7 @@ def set_repository(repository: str) -> str:
     Raises:
         ValueError: no such name, or pyproject.toml has no line `Repository = "https://..."`.
     """
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*(?<!\.git)", repository):
         raise ValueError(
             f"repository {repository!r}: write OWNER/NAME, as in its address on GitHub"
         )
@@ -35,4 +35,7 @@ def set_repository(repository: str) -> str:
         if after != before:
             atomic_write(path, after)
             changed += 1
-    return f"{project.name} and {changed} notebooks now point at {repository}; it was {old[2]}"
+    return (
+        f"{project.name} and {changed} notebooks now point at {repository}; it was {old[2]}. "
+        "Badges and setup cells name a tag, v and the package's version: make it there, too"
+    )

@@ -72,6 +72,9 @@ def _graded_cells(cells: list[Any], section: Section) -> list[Any]:
     for index, cell in enumerate(cells):
         if "evidence" in tags(cell):
             continue
+        if cell.cell_type == "markdown":  # the badge opens the solution
+            lines = cell.source.splitlines()
+            cell.source = "\n".join(line for line in lines if "colab-badge" not in line)
         points, free = shares.get(index), set(_FREE) & set(tags(cell))
         if is_answer(cell):
             question, _, answer = cell.source.partition("\n\n")

@@ -15,7 +15,11 @@ from cvhelpers.headless.parameters import tags
 
 SHOW_CODE = "show-code"  # the tag of cells whose code a report shows
 _CAPTION = re.compile(r"^(Figure|Table): (.*?)(?: \[tables/.*\])?$")
-_FORMULA = re.compile(r"(?<![\\$])(\$\$?)(?![\s$])(.+?)(?<![\\\s])\1(?!\$)", re.DOTALL)
+_FORMULA = re.compile(
+    r"(?<![\\$])(\$\$?)(?![\s$])(.+?)(?<![\\\s])\1(?!\$)"
+    r"|\\begin\{(equation|align)\*?\}(?P<inner>.+?)\\end\{\3\*?\}",
+    re.DOTALL,
+)
 _CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
 # For paper, and for narrow screens: lines wrap, pictures and tables stay whole.
 _STYLE = """<style>
@@ -68,9 +72,9 @@ def to_html(notebook: Any, *, title: str, report: bool = False) -> str:
     # What is left of scripts would be fetched; widgets show their static twins.
     page = page.replace("</head>", f"{_STYLE}</head>", 1)
     page = re.sub(r'<script[^>]*src="http[^>]*>\s*</script>', "", page)
-    page = re.sub(
-        r"<script[^>]*>(?:(?!</script>).)*(MathJax|mermaid).*?</script>", "", page, flags=re.S
-    )
+    fetching = "(MathJax|mermaid|addWidgetsRenderer)"  # these load a library when they are shown
+    page = re.sub(rf"<script[^>]*>(?:(?!</script>).)*{fetching}.*?</script>", "", page, flags=re.S)
+    page = page.replace('<script src=""></script>', "")
     page = re.sub(r"<[^>]*>", lambda tag: re.sub(r"xFORMULA\d+x", "", tag[0]), page)  # a title's id
     return re.sub("xFORMULA(\\d+)x", lambda match: formulas[int(match[1])], page)
 
@@ -90,13 +94,18 @@ def to_mathml(formula: str, *, display: bool = False) -> str:
 
 
 def _set_aside(markdown: str, formulas: list[str]) -> str:
-    """Replace `$...$` and `$$...$$` by marks, and add their MathML to `formulas`; code stays.
+    """Replace formulas by marks, and add their MathML to `formulas`; code stays.
 
     What turns Markdown into HTML would take the MathML apart, so it is put in afterwards.
     """
 
     def one(match: re.Match[str]) -> str:
-        formulas.append(to_mathml(match[2], display=match[1] == "$$"))
+        try:
+            made = to_mathml(match[2] or match["inner"], display=match[1] != "$")
+        except ValueError as error:
+            print(f"{error}: it is shown as it stands")
+            return match[0]
+        formulas.append(made)
         return f"xFORMULA{len(formulas) - 1}x"
 
     parts = _CODE.split(markdown)  # code stands at odd places
@@ -183,9 +192,11 @@ def _with_tables(report: Any, kind: str) -> Any:
     for cell in report.cells:
         for output in cell.get("outputs", []):
             table = output.get("data", {}).get("text/html", "")
-            if "<table" not in table:
-                continue
             table = re.sub(r"<style.*?</style>", "", table, flags=re.DOTALL)
+            if "<table" not in table:
+                if table:
+                    output.data["text/html"] = table
+                continue
             turned = pandoc(table, "html", "latex" if kind == "latex" else "gfm")
             output.data = {f"text/{kind}": turned}
     return report
@@ -209,7 +220,7 @@ def to_pdf(page: Path, target: Path, *, tex: Path | None = None) -> Path:
         command = [
             latex,
             "-interaction=nonstopmode",
-            f"-output-directory={target.parent}",
+            f"-output-directory={target.parent.resolve()}",
             tex.name,
         ]
         said = subprocess.run(
@@ -221,7 +232,8 @@ def to_pdf(page: Path, target: Path, *, tex: Path | None = None) -> Path:
             "with CVHELPERS_BROWSER), or open the HTML page and print it to PDF yourself"
         )
     if not target.is_file():
-        raise ValueError(f"no PDF came from {command[0]}: {said.stderr.strip()[-500:]}")
+        told = (said.stderr.strip() or said.stdout.strip())[-500:]
+        raise ValueError(f"no PDF came from {command[0]}: {told}")
     return target
 
 

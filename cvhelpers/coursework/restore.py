@@ -26,7 +26,7 @@ def restored(cells: Sequence[Any], given: Sequence[Any]) -> tuple[list[Any], lis
     and one that was code and now is text is code again.
     """
     cells, notes = [copy.deepcopy(cell) for cell in cells], []
-    match = _matches(cells, given)
+    match = matches(cells, given)
     ids = {cell.get("id") for cell in cells}
     if match and not ids & {one.id for one in given}:
         notes.append("cell ids are lost, as some editors lose them")
@@ -38,8 +38,8 @@ def restored(cells: Sequence[Any], given: Sequence[Any]) -> tuple[list[Any], lis
     checks = [index for index, one in enumerate(given) if "check" in tags(one)]
     notes += _changes(cells, given, checks, match)
     anchors = [index for index in sorted(match) if index not in checks]
-    rising = set(_rising([match[index] for index in anchors]))
-    steady = [index for index in anchors if match[index] in rising]
+    kept = set(rising([match[index] for index in anchors]))
+    steady = [index for index in anchors if match[index] in kept]
     astray = [i for i in anchors if i not in steady and "solution" in tags(given[i])]
     notes += [f"cell {match[i] + 1}, a solution, stood elsewhere: run at its place" for i in astray]
     originals = {given[index].source.strip() for index in checks}
@@ -61,7 +61,7 @@ def restored(cells: Sequence[Any], given: Sequence[Any]) -> tuple[list[Any], lis
     return new, notes
 
 
-def _matches(cells: Sequence[Any], given: Sequence[Any]) -> dict[int, int]:
+def matches(cells: Sequence[Any], given: Sequence[Any]) -> dict[int, int]:
     """For cells of the template the student's: by text, id, names, question, likeness."""
     found: dict[int, int] = {}
     free = dict(enumerate(cells))
@@ -140,7 +140,7 @@ def _changes(
     return notes
 
 
-def _rising(places: list[int]) -> list[int]:
+def rising(places: list[int]) -> list[int]:
     """The longest rising part of a sequence; what is out of order is left out (patience)."""
     tops: list[int] = []
     piles: list[list[int]] = []

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
+import tempfile
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -50,34 +53,55 @@ def submit(
         raise ValueError("these notebooks are of different assignments: hand them in one by one")
     if len(handed) > 1 and not assignment.several:
         raise ValueError(f"{assignment.id} is handed in as one notebook, not as {len(handed)}")
-    gaps = [f"{one.path.name}, {gap}" for one in handed for gap in gaps_of(one) if not gap.optional]
+    if len({one.path.name for one in handed}) < len(handed):
+        raise ValueError("two of these notebooks have the same file name: rename one")
+    if len(students := {one.student for one in handed if one.student}) > 1:
+        raise ValueError(f"these notebooks are of {' and '.join(sorted(students))}: one at a time")
+    gaps = [line for one in handed for line in _told(one, len(handed) > 1)]
     gaps += _left_out(course, assignment, handed)
     if gaps and not anyway:
         listed = "\n  ".join(gaps)
         raise ValueError(
-            f"this would lose points:\n  {listed}\nMend it, or hand in what there is, for partial "
-            "credit, with ANYWAY=1 (--anyway)"
+            f"this would lose points:\n  {listed}\n"
+            "(Cells are counted from 1, those with words, too.)\n"
+            "Mend it, or hand in what there is, for partial credit, with ANYWAY=1 (--anyway)"
         )
     folder = Path(out_dir) / handed[0].path.stem
-    for old in sorted(folder.rglob("*"), reverse=True):
-        old.rmdir() if old.is_dir() else old.unlink()
-    folder.mkdir(parents=True, exist_ok=True)
-    for one in handed:
-        if shrink:
-            _shrink(one.notebook)
-        _write(one, folder, assignment)
-    if "zip" in assignment.formats:
-        main = {one.path.name: one.notebook for one in handed}
-        title = f"{assignment.title}\n{handed[0].student}"
-        pages = [] if assignment.report else [folder / f"{one.path.stem}.html" for one in handed]
-        write_archive(folder / f"{handed[0].path.stem}.zip", main, title=title, pages=pages)
+    with tempfile.TemporaryDirectory() as made:  # what is there stays until all of the new is
+        for one in handed:
+            if shrink:
+                _shrink(one.notebook)
+            _write(one, Path(made), assignment)
+        if "zip" in assignment.formats:
+            main = {one.path.name: one.notebook for one in handed}
+            title = f"{assignment.title}\n{handed[0].student}"
+            pages = (
+                [] if assignment.report else [Path(made, f"{one.path.stem}.html") for one in handed]
+            )
+            write_archive(Path(made, f"{handed[0].path.stem}.zip"), main, title=title, pages=pages)
+        shutil.copytree(made, folder, dirs_exist_ok=True)
+        size = sum(file.stat().st_size for file in Path(made).rglob("*") if file.is_file())
     for gap in gaps:
         print(f"handed in all the same: {gap}")
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     if size > LARGE:
         mend = "" if shrink else "; SHRINK=1 (--shrink) makes pictures smaller"
         print(f"{size / 1e6:.0f} MB: an upload form may refuse more than {LARGE / 1e6:.0f}{mend}")
     return folder
+
+
+def _told(one: HandIn, several: bool) -> list[str]:
+    """The gaps that cost points, those of one kind in one section together."""
+    kinds: dict[tuple[str, str], list[int]] = {}
+    for gap in gaps_of(one):
+        if not gap.optional:
+            kinds.setdefault((gap.section, gap.what), []).append(gap.cell)
+    lines = []
+    for (section, what), found in kinds.items():
+        cells = [str(cell) for cell in found if cell]
+        place = f"cell{'s' * (len(cells) > 1)} {', '.join(cells)}" if cells else ""
+        parts = [one.path.name * several, section, place]
+        lines.append(": ".join(filter(None, [", ".join(filter(None, parts)), what])))
+    return lines
 
 
 def gaps_of(hand_in: HandIn) -> list[Gap]:
@@ -89,7 +113,8 @@ def gaps_of(hand_in: HandIn) -> list[Gap]:
     if not hand_in.student:
         found.insert(0, Gap(1, "", "your name is missing, below the title"))
     before, _, after = hand_in.assignment.template.partition("{student}")
-    if not re.fullmatch(f"{re.escape(before)}\\w[\\w-]*{re.escape(after)}", hand_in.path.name):
+    name = unicodedata.normalize("NFC", hand_in.path.name)  # macOS takes letters and accents apart
+    if not re.fullmatch(f"{re.escape(before)}\\w[\\w-]*{re.escape(after)}", name):
         wanted = hand_in.assignment.template.replace("{student}", "First_Surname")
         found.insert(0, Gap(0, "", f"the file is to be called {wanted}, with your name"))
     return found
