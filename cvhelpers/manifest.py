@@ -86,6 +86,11 @@ class Section:
         """The folder in the id: `2_caltech101`."""
         return self.id.split("/")[0]
 
+    @property
+    def scale(self) -> float:
+        """How many of the section's points its metrics' scales give at most."""
+        return sum(metric.points[-1][1] for metric in self.metrics.values() if metric.points)
+
 
 @dataclass(frozen=True)
 class Assignment:

@@ -1,4 +1,4 @@
-"""coursework.render: pages that load nothing, formulas as MathML, a PDF by the system's browser."""
+"""coursework.render, .reports, .printing: pages that load nothing, formulas, captions, PDF."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from cvhelpers import manifest
-from cvhelpers.coursework import render
+from cvhelpers.coursework import printing, render, reports
 from cvhelpers.headless.parameters import read_notebook
 
 WORDS = nbformat.v4.new_markdown_cell
@@ -70,10 +70,10 @@ def test_every_formula_of_the_pack_can_be_read(section: str) -> None:
 
 
 def test_a_pdf_by_the_browser(tmp_path: Path) -> None:
-    assert render.find_browser(), "no Chromium here: .ci/run installs it"
+    assert printing.find_browser(), "no Chromium here: .ci/run installs it"
     page = tmp_path / "page.html"
     page.write_text(_page("# A heading", "words\n\n" * 100), encoding="utf-8")
-    pdf = render.to_pdf(page, tmp_path / "page.pdf")
+    pdf = printing.to_pdf(page, tmp_path / "page.pdf")
     content = pdf.read_bytes()
     assert content.startswith(b"%PDF")
     assert len(re.findall(rb"/Type /Page\b", content)) > 1
@@ -82,10 +82,10 @@ def test_a_pdf_by_the_browser(tmp_path: Path) -> None:
 def test_without_a_browser_it_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(render, "find_browser", lambda: None)
-    monkeypatch.setattr(render.shutil, "which", lambda name: None)
+    monkeypatch.setattr(printing, "find_browser", lambda: None)
+    monkeypatch.setattr(printing.shutil, "which", lambda name: None)
     with pytest.raises(ValueError, match=r"neither a browser nor LaTeX.*Install Chromium"):
-        render.to_pdf(tmp_path / "page.html", tmp_path / "page.pdf")
+        printing.to_pdf(tmp_path / "page.html", tmp_path / "page.pdf")
 
 
 def test_a_browser_that_makes_nothing_is_told(
@@ -95,7 +95,7 @@ def test_a_browser_that_makes_nothing_is_told(
     page = tmp_path / "page.html"
     page.write_text("<p>words</p>")
     with pytest.raises(ValueError, match="no PDF came from true"):
-        render.to_pdf(page, tmp_path / "page.pdf")
+        printing.to_pdf(page, tmp_path / "page.pdf")
 
 
 def test_latex_has_captions_pictures_and_no_hidden_code(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_latex_has_captions_pictures_and_no_hidden_code(tmp_path: Path) -> None:
     hidden = nbformat.v4.new_code_cell("secret = 1", outputs=outputs)
     shown = nbformat.v4.new_code_cell("shown = 1", metadata={"tags": ["show-code"]})
     notebook = nbformat.v4.new_notebook(cells=[WORDS("# Title"), hidden, shown])
-    tex = render.to_latex(notebook, tmp_path / "a.tex", title="a").read_text()
+    tex = reports.to_latex(notebook, tmp_path / "a.tex", title="a").read_text()
     assert "Figure 1." in tex
     assert "A pixel." in tex
     assert "Nets." in tex
@@ -127,9 +127,9 @@ def test_latex_has_captions_pictures_and_no_hidden_code(tmp_path: Path) -> None:
     assert "shown" in tex
     (picture,) = (tmp_path / "a_files").glob("*.png")
     assert picture.name in tex
-    text = render.to_markdown(notebook, tmp_path / "b.md").read_text()
+    text = reports.to_markdown(notebook, tmp_path / "b.md").read_text()
     assert re.search(r"\| *net *\|\n\|-+\|\n\| *LeNet *\|", text)
     assert "<style" not in text
     hidden.outputs.pop()
-    text = render.to_markdown(notebook, tmp_path / "c.md").read_text()
+    text = reports.to_markdown(notebook, tmp_path / "c.md").read_text()
     assert "Nets." not in text, "no table is there to be called so"

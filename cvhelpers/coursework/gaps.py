@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cvhelpers.coursework.points import is_answer
-from cvhelpers.coursework.render import uncaptioned
+from cvhelpers.coursework.reports import uncaptioned
 from cvhelpers.coursework.restore import matches, rising
 from cvhelpers.coursework.template import PROMPT, STUB
 from cvhelpers.manifest import Section

@@ -195,8 +195,7 @@ def _count(one: Grade, cells: Sequence[Any], sections: Sequence[Section]) -> Non
     worth: dict[str, tuple[float, bool]] = {}
     for section in sections:
         source = read_notebook(manifest.repository_root() / "notebooks" / f"{section.id}.ipynb")
-        scales = sum(metric.points[-1][1] for metric in section.metrics.values() if metric.points)
-        for index, points in points_of(source.cells, section.points - scales).items():
+        for index, points in points_of(source.cells, section.points - section.scale).items():
             if "check" in tags(source.cells[index]):
                 worth[template_id(section.id, source.cells[index])] = points, section.optional
     one.checks = len(worth)

@@ -66,8 +66,7 @@ def _graded_cells(cells: list[Any], section: Section) -> list[Any]:
     import nbformat
 
     scales = [metric for metric in section.metrics.values() if metric.points]
-    reserved = sum(metric.points[-1][1] for metric in scales)
-    shares = points_of(cells, section.points - reserved)
+    shares = points_of(cells, section.points - section.scale)
     kept = []
     for index, cell in enumerate(cells):
         if "evidence" in tags(cell):

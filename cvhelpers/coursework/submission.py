@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cvhelpers import manifest
-from cvhelpers.coursework import render
+from cvhelpers.coursework import printing, render, reports
 from cvhelpers.coursework.archive import write_archive
 from cvhelpers.coursework.gaps import Gap, find_gaps
 from cvhelpers.coursework.hand_ins import LARGE, HandIn, read_hand_in
@@ -142,11 +142,11 @@ def _write(hand_in: HandIn, folder: Path, assignment: Assignment) -> None:
     page.write_text(html, encoding="utf-8")
     tex = None
     if "pdf" in assignment.formats and assignment.report:
-        tex = render.to_latex(notebook, folder / "latex" / f"{stem}.tex", title=stem)
+        tex = reports.to_latex(notebook, folder / "latex" / f"{stem}.tex", title=stem)
     if "pdf" in assignment.formats:
-        render.to_pdf(page, folder / f"{stem}.pdf", tex=tex)
+        printing.to_pdf(page, folder / f"{stem}.pdf", tex=tex)
     if "md" in assignment.formats:
-        render.to_markdown(notebook, folder / f"{stem}_report.md")
+        reports.to_markdown(notebook, folder / f"{stem}_report.md")
 
 
 def _shrink(notebook: Any) -> None:

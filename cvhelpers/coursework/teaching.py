@@ -42,13 +42,13 @@ def table_of(course: Manifest, assignment: str) -> str:
     ]
     for section in course.sections_of(assignment):
         source = read_notebook(manifest.repository_root() / "notebooks" / f"{section.id}.ipynb")
-        scale = sum(metric.points[-1][1] for metric in section.metrics.values() if metric.points)
-        shares = points_of(source.cells, section.points - scale)
+        shares = points_of(source.cells, section.points - section.scale)
         words = sum(p for i, p in shares.items() if is_answer(source.cells[i]))
         checks = sum(shares.values()) - words
         parts = graded_parts(source.cells)
         answers = sum(is_answer(source.cells[part[0]]) for part in parts)
-        graded = f"{checks:.2f} ({len(parts) - answers} parts), {words:.2f} ({answers}), {scale:g}"
+        graded = f"{checks:.2f} ({len(parts) - answers} parts), {words:.2f} ({answers})"
+        graded += f", {section.scale:g}"
         name = section.id.rpartition("/")[2] + (", optional" if section.optional else "")
         lines.append(f"| {name} | {section.points:g} | {graded} | {_outcomes(section)} |")
     sections = course.sections_of(assignment)
