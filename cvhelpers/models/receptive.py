@@ -59,13 +59,7 @@ def receptive_field(
         ValueError: no such layer, a place outside, or a layer that mixes pixels in a way unknown
             here.
     """
-    graph = _Recorded(model, image)
-    node = graph.output_of(layer)
-    height, width = graph.values[node].shape[2:]
-    row, column = place or (height // 2, width // 2)
-    if not (0 <= row < height and 0 <= column < width):
-        raise ValueError(f"place={place} lies outside of {layer!r}, which is {height} x {width}")
-    return ReceptiveField(graph.back(node, row, axis=0), graph.back(node, column, axis=1))
+    return ReceptiveFields(model, image).of(layer, place)
 
 
 def gradient_footprint(
@@ -107,8 +101,11 @@ class _Tracer(fx.Tracer):
         return isinstance(m, CentreCrop) or super().is_leaf_module(m, module_qualified_name)
 
 
-class _Recorded(fx.Interpreter):
-    """A traced model with the value of every step, of one forward pass of one image."""
+class ReceptiveFields(fx.Interpreter):
+    """Many fields of one model: it is traced once, with the sizes that one image gives.
+
+    Arguments and errors are those of `receptive_field`.
+    """
 
     def __init__(self, model: nn.Module, image: Tensor) -> None:
         try:
@@ -125,6 +122,17 @@ class _Recorded(fx.Interpreter):
         with evaluating(self.module), torch.no_grad():
             self.run(image[None].to(some.device, some.dtype))
         self.values: dict[fx.Node, Any] = self.env
+
+    def of(self, layer: str, place: tuple[int, int] | None = None) -> ReceptiveField:
+        """The field of one value in the output of `layer`; see `receptive_field`."""
+        node = self.output_of(layer)
+        height, width = self.values[node].shape[2:]
+        row, column = place or (height // 2, width // 2)
+        if not (0 <= row < height and 0 <= column < width):
+            raise ValueError(
+                f"place={place} lies outside of {layer!r}, which is {height} x {width}"
+            )
+        return ReceptiveField(self.back(node, row, axis=0), self.back(node, column, axis=1))
 
     def output_of(self, layer: str) -> fx.Node:
         """The step that puts out what `layer` does: of a container, its last one."""

@@ -45,6 +45,7 @@ def fit(
     precision: str = "auto",
     checkpoint: str | Path | None = None,
     label: str = "",
+    on_epoch: Callable[[History], object] | None = None,
 ) -> History:
     """Train `model`, look at `val` after every epoch, and return the history.
 
@@ -75,6 +76,7 @@ def fit(
             `run.checkpoint(name)`; asked for more epochs than before, a training goes on. See
             `TrainingCheckpoint`.
         label: stands before the progress.
+        on_epoch: is given the history after every epoch, to look at: `visualize.LiveCurves`.
 
     Returns:
         One row an epoch. A keyboard interrupt returns what there is so far.
@@ -121,6 +123,8 @@ def fit(
             if history.finished and early_stopping:
                 early_stopping.restore(model)
             progress.show(row)
+            if on_epoch:
+                on_epoch(history)
     return history
 
 

@@ -9,10 +9,9 @@ from matplotlib import pyplot as plt
 
 from cvhelpers.visualize.activations import activations_of, capture
 from cvhelpers.visualize.attribution import occlusion_map, saliency_map
+from cvhelpers.visualize.maps import activation_grid, filter_grid
 from cvhelpers.visualize.masks import segmentation_grid, show_errors, show_mask
 from cvhelpers.visualize.pictures import (
-    activation_grid,
-    filter_grid,
     image_grid,
     overlay,
     show_figure,
@@ -23,10 +22,20 @@ from cvhelpers.visualize.plots import (
     confusion_matrix,
     learning_curves,
     loss_and_accuracy,
+    surface_paths,
     trial_points,
 )
 from cvhelpers.visualize.source import show_changes, show_source
-from cvhelpers.visualize.widgets import explore_activations, explore_augmentation
+from cvhelpers.visualize.widgets import (
+    LiveCurves,
+    explore_activations,
+    explore_augmentation,
+    explore_filters,
+    explore_paths,
+    explore_predictions,
+    explore_receptive_field,
+    explore_threshold,
+)
 
 
 def use_style() -> None:

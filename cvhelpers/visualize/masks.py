@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from cvhelpers.masks import IGNORE
-from cvhelpers.visualize.pictures import WIDTH, own_axes, pixels_of
+from cvhelpers.visualize.pictures import WIDTH, hide_axes, own_axes, pixels_of
 
 ERRORS = {"hit": "#56B4E9", "missed": "#E69F00", "false alarm": "#AA3377", "ignored": "#FFFFFF"}
 
@@ -24,7 +24,7 @@ def _canvas(image: Tensor, shape: tuple[int, ...], ax: Axes, *, grey: bool = Tru
     pixels = pixels_of(image)
     area = (-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5)
     ax.imshow(pixels.mean(axis=2) if grey else pixels, "gray", vmin=-80, vmax=300, extent=area)
-    ax.set_axis_off()
+    hide_axes(ax)
 
 
 def _paint(ax: Axes, parts: Mapping[str, np.ndarray], alpha: float = 0.55) -> None:
@@ -112,6 +112,40 @@ def show_errors(
     return ax
 
 
+def threshold_view(
+    image: Tensor, probability: Tensor, truth: Tensor, threshold: float
+) -> tuple[Figure, list[Axes]]:
+    """Show what a threshold makes of a foreground's probability, beside the probability itself.
+
+    image: raw `(C, h, w)`; probability: float `(H, W)`, 0 to 1; truth: a mask `(H, W)`. The title
+    says IoU, precision and recall of the pixels that count.
+    """
+    if probability.shape != truth.shape:
+        found = f"a probability {tuple(probability.shape)} and a truth {tuple(truth.shape)}"
+        raise ValueError(f"{found}; give both at one size")
+    said, known = _mask(probability) >= threshold, _mask(truth) != IGNORE
+    true = _mask(truth) == 1
+    hits, either = (said & true & known).sum(), ((said | true) & known).sum()
+    shares = (hits / max(1, of) for of in (either, (said & known).sum(), true.sum()))
+    iou, precision, recall = (f"{share:.3f}" for share in shares)
+    fig = plt.figure(figsize=(WIDTH, 4.3), layout="none")
+    left, right = fig.add_axes((0, 0.08, 0.44, 0.82)), fig.add_axes((0.48, 0.08, 0.44, 0.82))
+    found = f"IoU {iou}, precision {precision}, recall {recall}"
+    show_errors(image, torch.from_numpy(said).byte(), truth, left, found)
+    drawn = right.imshow(_mask(probability), vmin=0, vmax=1, interpolation="nearest")
+    if said.any() and not said.all():
+        right.contour(_mask(probability), [threshold], colors="#D55E00", linewidths=1.2)
+    hide_axes(right)
+    right.set_title(f"probability; line: threshold {threshold:.2f}")
+    fig.colorbar(drawn, cax=fig.add_axes((0.935, 0.08, 0.015, 0.82)))
+    fig.legend(handles=_legend(), loc="lower left", ncols=4, fontsize=8)
+    return fig, [left, right]
+
+
+def _legend() -> list[Patch]:
+    return [Patch(fc=colour, ec="0.6", label=name) for name, colour in ERRORS.items()]
+
+
 def segmentation_grid(
     images: Sequence[Tensor] | Tensor,
     truths: Sequence[Tensor],
@@ -144,6 +178,5 @@ def segmentation_grid(
         axes.set(xticks=[], yticks=[], frame_on=False)
         axes.set_ylabel(name, fontsize=9)
     if predictions:
-        patches = [Patch(fc=colour, ec="0.6", label=name) for name, colour in ERRORS.items()]
-        fig.legend(handles=patches, loc="outside lower center", ncols=4, fontsize=8)
+        fig.legend(handles=_legend(), loc="outside lower center", ncols=4, fontsize=8)
     return fig, [list(axes) for axes in grid]

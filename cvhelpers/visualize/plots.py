@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
+
+from cvhelpers.visualize.pictures import hide_axes
 
 Histories = Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]]
 _LOOKS: dict[str, dict[str, Any]] = {
@@ -140,7 +142,7 @@ def _list_pairs(ax: Axes, counts: np.ndarray, classes: Sequence[str], pairs: int
         if wrong[true, guess]:
             of = f"{wrong[true, guess]} of {counts[true].sum()}"
             lines.append(f"{of:>9}  {classes[true]} → {classes[guess]}")
-    ax.set_axis_off()
+    hide_axes(ax)
     ax.set_title("most confused: true → predicted")
     ax.text(0, 0.98, "\n".join(lines) or "nothing", va="top", family="monospace", fontsize=8)
 
@@ -185,4 +187,28 @@ def trial_points(
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel(f"{label}: each trial, bar at the median")
     ax.grid(axis="y", visible=False)
+    return ax
+
+
+def surface_paths(
+    surface: Callable[[Tensor], Tensor],
+    paths: Mapping[str, Tensor],
+    ax: Axes | None = None,
+    *,
+    x: tuple[float, float] = (-2.2, 2.2),
+    y: tuple[float, float] = (-1.6, 2.6),
+) -> Axes:
+    """Draw the ways of optimizers over the contours of a surface with two parameters.
+
+    surface: float `(2, ...)` -> heights of at least 0, `(...)`; paths: name -> points `(n, 2)`,
+    all from the same start, which is starred. The contours follow log(1 + height).
+    """
+    ax = ax or plt.subplots(figsize=(5.4, 4.2), layout="constrained")[1]
+    grid = torch.meshgrid(torch.linspace(*x, 120), torch.linspace(*y, 120), indexing="xy")
+    heights = surface(torch.stack(grid)).log1p()
+    ax.contour(*(part.numpy() for part in (*grid, heights)), 15, colors="0.8", linewidths=0.8)
+    for (name, path), colour in zip(paths.items(), _colours(len(paths)), strict=True):
+        ax.plot(*path.T.numpy(), marker=".", ms=3, lw=1.2, alpha=0.85, label=name, color=colour)
+        ax.plot(*path[0].numpy(), "k*", ms=10)
+    ax.set(xlim=x, ylim=y, xlabel="first parameter")
     return ax

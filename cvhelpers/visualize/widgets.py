@@ -2,81 +2,327 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast
+import base64
+import html
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import ipywidgets
+import pandas as pd
 import torch
 from IPython.display import display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from cvhelpers.models.modes import module_named
+from cvhelpers.models.receptive import ReceptiveFields
 from cvhelpers.runtime import has_front_end
 from cvhelpers.visualize.activations import activations_of
-from cvhelpers.visualize.pictures import activation_grid, image_grid
+from cvhelpers.visualize.maps import activation_grid, activation_view, field_view, filter_view
+from cvhelpers.visualize.masks import threshold_view
+from cvhelpers.visualize.pictures import (
+    WIDTH,
+    check_predictions,
+    image_grid,
+    pick_predictions,
+    prediction_grid,
+    worst_mistakes,
+)
+from cvhelpers.visualize.plots import loss_and_accuracy, surface_paths
 
-
-def _explore(draw: Callable[..., Figure], **controls: ipywidgets.Widget) -> None:
-    """Show controls and, below them, what `draw` makes of their values; only where one can look."""
-    if not has_front_end():
-        return
-
-    def redraw(**values: object) -> None:
-        fig = draw(**values)
-        display(fig)
-        plt.close(fig)  # else the notebook shows it a second time
-
-    shown = ipywidgets.interactive_output(redraw, controls)
-    display(ipywidgets.VBox([ipywidgets.HBox(list(controls.values())), shown]))
+_DPI = 90  # on a screen; a sharper picture takes longer
+_SPAN = ipywidgets.Layout(width="20rem")
 
 
 def explore_activations(
     model: nn.Module, images: Tensor, layers: Sequence[str], names: Sequence[str] | None = None
 ) -> Figure:
-    """Choose a layer and an image and see all maps; returns the still figure of the first ones.
+    """Choose a layer, an image and a map; returns the still figure of the first layer and image.
 
     images: raw `(N, C, H, W)`; layers: module names whose output is `(B, C, H, W)`; names: one per
-    image, for the list. Assign the result, or the notebook shows the figure twice.
+    image, for the list.
     """
     titles = list(names) if names is not None else [f"image {i}" for i in range(len(images))]
+    maps = activations_of(model, layers, images)
+    channel = _slider("map", len(maps[layers[0]][0]))
 
-    def draw(layer: str, image: int) -> Figure:
-        maps = activations_of(model, layer, images[image][None])[layer][0]
-        return cast(Figure, activation_grid(maps, f"{layer}: {titles[image]}").figure)
+    def draw(layer: str, image: int, channel: int) -> Figure:
+        title = f"{layer}: {titles[image]}"
+        return activation_view(images[image], maps[layer][image], channel, title)
 
-    still = draw(layers[0], 0)
-    _explore(
-        draw,
-        layer=ipywidgets.Dropdown(options=list(layers), description="layer"),
-        image=ipywidgets.Dropdown(
-            options=[(title, i) for i, title in enumerate(titles)], description="image"
-        ),
-    )
+    def fit() -> None:
+        channel.max = len(maps[layer.value][0]) - 1
+
+    layer = _choice("layer", layers)
+    image = _choice("image", [(title, i) for i, title in enumerate(titles)])
+    _explore("Maps of a layer", draw, fit, layer=layer, image=image, channel=channel)
+    still = activation_grid(maps[layers[0]][0], f"{layers[0]}: {titles[0]}").figure
+    assert isinstance(still, Figure)
     return still
 
 
-def explore_augmentation(augment_factory: Callable[[float], nn.Module], image: Tensor) -> Figure:
-    """Move a strength from 0 to 1 and see 16 draws; returns the still figure of three strengths.
+def explore_filters(model: nn.Module, layers: Sequence[str]) -> Figure:
+    """Choose a convolution and a filter, and see its kernels; returns the still first ones."""
+    weights = {name: module_named(model, name).get_parameter("weight").detach() for name in layers}
+    number = _slider("filter", len(weights[layers[0]]))
 
-    augment_factory: strength -> augmentation layer; image: raw `(C, H, W)`. The draws are always
-    the same, and the random state outside is left as it was. Assign the result.
+    def draw(layer: str, number: int) -> Figure:
+        return filter_view(weights[layer], number, layer)
+
+    def fit() -> None:
+        number.max = len(weights[layer.value]) - 1
+
+    layer = _choice("layer", layers)
+    _explore("Filters of a layer", draw, fit, layer=layer, number=number)
+    return draw(layers[0], 0)
+
+
+def explore_augmentation(
+    augmentations: Mapping[str, Callable[[float], nn.Module]], image: Tensor
+) -> Figure:
+    """Choose an augmentation, its strength from 0 to 1 and a seed, and see 16 draws.
+
+    augmentations: name -> (strength -> augmentation layer); image: raw `(C, H, W)`. The random
+    state outside is left as it was. Returns the still figure of the first one at three strengths.
     """
 
-    def augmented(strength: float, count: int) -> Tensor:
+    def augmented(name: str, strength: float, seed: int, count: int) -> Tensor:
         with torch.random.fork_rng(devices=[]):  # on the CPU: its random state can be put back
-            torch.manual_seed(0)
-            return augment_factory(strength).train()(image.cpu()[None].repeat(count, 1, 1, 1))
+            torch.manual_seed(seed)
+            layer = augmentations[name](strength).train()
+            return layer(image.cpu()[None].repeat(count, 1, 1, 1))
 
-    steps = (0.2, 0.5, 1.0)
-    still, _ = image_grid(
-        torch.cat([augmented(strength, 8) for strength in steps]),
-        [title for strength in steps for title in (f"strength {strength}", *[""] * 7)],
-    )
-    _explore(
-        lambda strength: image_grid(augmented(strength, 16))[0],
-        strength=ipywidgets.FloatSlider(
-            value=0.5, min=0, max=1, step=0.05, description="strength", continuous_update=False
+    def draw(name: str, strength: float, seed: int) -> Figure:
+        return image_grid(augmented(name, strength, seed, 16))[0]
+
+    strength = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.05, description="strength")
+    seed = _slider("seed", 20)
+    names = _choice("augmentation", list(augmentations))
+    _explore("One image, 16 draws", draw, name=names, strength=strength, seed=seed)
+    first, steps = next(iter(augmentations)), (0.2, 0.5, 1.0)
+    titles = [title for step in steps for title in (f"strength {step}", *[""] * 7)]
+    return image_grid(torch.cat([augmented(first, step, 0, 8) for step in steps]), titles)[0]
+
+
+def explore_predictions(
+    images: Tensor, probabilities: Tensor, labels: Tensor, classes: Sequence[str]
+) -> Figure:
+    """Page through predictions, wrong, right or all, by how sure the model was, or of one class.
+
+    images: raw `(N, C, H, W)`; probabilities: `(N, K)`, rows sum to 1; labels: int64 `(N,)`.
+    Returns the still figure of the surest mistakes.
+    """
+    check_predictions(images, probabilities, labels, classes)
+    page, on_page = _slider("page", 1), 12
+
+    def chosen(which: str, order: bool, true_class: int) -> Tensor:
+        places = pick_predictions(probabilities, labels, which=which, surest_first=order)
+        return places if true_class < 0 else places[labels.cpu()[places] == true_class]
+
+    def draw(which: str, order: bool, true_class: int, page: int) -> Figure:
+        places = chosen(which, order, true_class)[page * on_page :][:on_page]
+        return prediction_grid(images, probabilities, labels, classes, places)[0]
+
+    controls = {
+        "which": _choice("predictions", ["wrong", "right", "all"]),
+        "order": _choice("first", [("surest", True), ("least sure", False)]),
+        "true_class": _choice(
+            "true class", [("any", -1), *((c, i) for i, c in enumerate(classes))]
         ),
+    }
+
+    def fit() -> None:
+        found = len(chosen(**{name: control.value for name, control in controls.items()}))
+        page.max = max(0, (found - 1) // on_page)
+
+    _explore("Predictions", draw, fit, **controls, page=page)
+    return worst_mistakes(images, probabilities, labels, classes)[0]
+
+
+def explore_threshold(
+    images: Sequence[Tensor] | Tensor,
+    probabilities: Sequence[Tensor] | Tensor,
+    truths: Sequence[Tensor] | Tensor,
+) -> Figure:
+    """Move the threshold above which a pixel is foreground; returns the still figure at 0.5.
+
+    images: raw `(C, h, w)` each; probabilities: float `(H, W)`, 0 to 1; truths: masks `(H, W)`.
+    """
+
+    def draw(image: int, threshold: float) -> Figure:
+        return threshold_view(images[image], probabilities[image], truths[image], threshold)[0]
+
+    threshold = ipywidgets.FloatSlider(0.5, min=0.02, max=0.98, step=0.02, description="threshold")
+    image = _slider("image", len(images))
+    _explore("Hits and misses", draw, image=image, threshold=threshold)
+    return draw(0, 0.5)
+
+
+def explore_receptive_field(model: nn.Module, layers: Sequence[str], image: Tensor) -> Figure:
+    """Choose a layer and a place in it, and see the part of a raw image `(C, H, W)` it depends on.
+
+    Returns the still figure of the middle of at most four of the layers. See `receptive_field`.
+    """
+    fields, maps = ReceptiveFields(model, image), activations_of(model, layers, image[None])
+    row, column = (_slider(name, maps[layers[0]].shape[axis]) for name, axis in
+                   (("row", 2), ("column", 3)))  # fmt: skip
+    row.value, column.value = row.max // 2, column.max // 2
+
+    def title(layer: str, size: tuple[int, int]) -> str:
+        return f"{layer}: {size[0]} x {size[1]} pixels"
+
+    def draw(layer: str, row: int, column: int) -> Figure:
+        field = fields.of(layer, (row, column))
+        fig = plt.figure(figsize=(4.6, 4.9), layout="none")
+        ax = fig.add_axes((0.02, 0.02, 0.96, 0.9))
+        field_view(image, field, title(layer, field.size), ax)
+        return fig
+
+    def fit() -> None:
+        """The same place in a layer of another size."""
+        for slider, length in zip((row, column), maps[layer.value].shape[2:], strict=True):
+            if slider.max != length - 1:
+                share = slider.value / max(1, slider.max)
+                slider.max = length - 1
+                slider.value = round(share * slider.max)
+
+    layer = _choice("layer", layers)
+    _explore("A receptive field", draw, fit, layer=layer, row=row, column=column)
+    shown = (
+        list(layers) if len(layers) <= 4 else [layers[k * (len(layers) - 1) // 3] for k in range(4)]
     )
-    return still
+    fig, axes = plt.subplots(
+        1, len(shown), figsize=(WIDTH, 2.9), squeeze=False, layout="constrained"
+    )
+    for name, ax in zip(shown, axes[0], strict=True):
+        field = fields.of(name)
+        field_view(image, field, title(name, field.size).replace(": ", "\n"), ax)
+    return fig
+
+
+def explore_paths(
+    walk: Callable[[str, str, float], Tensor],
+    surfaces: Mapping[str, Callable[[Tensor], Tensor]],
+    optimizers: Sequence[str],
+    rates: Sequence[float],
+) -> Figure:
+    """Choose a surface, an optimizer, its rate and the number of steps, and see its way.
+
+    walk: (surface, optimizer, rate) -> points `(steps + 1, 2)`, the start first. Returns the still
+    figure of the first optimizer at four rates on the first surface.
+    """
+
+    def draw(surface: str, optimizer: str, rate: float, steps: int) -> Figure:
+        path = walk(surface, optimizer, rate)[: steps + 1]
+        fig = plt.figure(figsize=(6.2, 4.6), layout="none")
+        ax = fig.add_axes((0.1, 0.12, 0.88, 0.8), ylabel="second parameter")
+        surface_paths(surfaces[surface], {optimizer: path}, ax)
+        height = float(surfaces[surface](path[-1]))
+        ax.set_title(f"{optimizer} on {surface}: height {height:.3g} after {steps} steps")
+        return fig
+
+    longest = len(walk(next(iter(surfaces)), optimizers[0], rates[0])) - 1
+    steps = ipywidgets.IntSlider(longest, min=0, max=longest, description="steps")
+    rate = ipywidgets.SelectionSlider(
+        options=[(f"{rate:g}", rate) for rate in rates], description="rate"
+    )
+    rate.value = rates[len(rates) // 2]
+    _explore(
+        "The way of an optimizer", draw, surface=_choice("surface", list(surfaces)),
+        optimizer=_choice("optimizer", optimizers), rate=rate, steps=steps,
+    )  # fmt: skip
+    first = next(iter(surfaces))
+    some = [rates[k * (len(rates) - 1) // 3] for k in range(4)]
+    fig, axes = plt.subplots(1, 4, figsize=(WIDTH, 2.8), sharey=True, layout="constrained")
+    for ax, value in zip(axes, some, strict=True):
+        surface_paths(surfaces[first], {optimizers[0]: walk(first, optimizers[0], value)}, ax)
+        ax.set_title(f"rate {value:g}")
+    axes[0].set_ylabel("second parameter")
+    return fig
+
+
+class LiveCurves:
+    """Learning curves that grow while a training runs: `fit(..., on_epoch=LiveCurves())`.
+
+    Loss and accuracy, or another score of masks ("iou", "dice"), after every epoch; where nobody
+    looks it draws nothing. The finished history is drawn by `loss_and_accuracy`.
+    """
+
+    def __init__(self, label: str = "", *, score: str = "accuracy") -> None:
+        self.label, self.score = label, score
+        self._picture: ipywidgets.HTML | None = None
+
+    def __call__(self, history: Any) -> None:
+        """Draw the `History` so far."""
+        if not has_front_end():
+            return
+        table = pd.DataFrame(history.rows)
+        title = f"{self.label}: after {len(table)} epochs".removeprefix(": ")
+        fig, _ = loss_and_accuracy({self.label or "training": table}, title, score=self.score)
+        last = table.iloc[-1][f"val_{self.score}"]
+        if self._picture is None:
+            self._picture = ipywidgets.HTML()
+            display(self._picture)
+        self._picture.value = picture_html(fig, f"{title}, validation {self.score} {last:.3f}")
+
+
+def _choice(description: str, options: Sequence[Any]) -> ipywidgets.Dropdown:
+    return ipywidgets.Dropdown(options=list(options), description=description, layout=_SPAN)
+
+
+def _slider(description: str, count: int) -> ipywidgets.IntSlider:
+    """A slider over the numbers from 0 that many things have."""
+    return ipywidgets.IntSlider(0, min=0, max=count - 1, description=description, layout=_SPAN)
+
+
+def _explore(
+    what: str,
+    draw: Callable[..., Figure],
+    fit: Callable[[], None] = lambda: None,
+    /,
+    **controls: Any,
+) -> None:
+    """Show controls and, below them, what `draw` makes of their values; only where one can look.
+
+    fit: brings the controls' ranges into line with the values of the others.
+    """
+    if not has_front_end():
+        return
+    picture = ipywidgets.HTML()
+    busy = False
+
+    def redraw(_: object = None) -> None:
+        nonlocal busy
+        if busy:  # it was `fit` that moved a control
+            return
+        busy = True
+        try:
+            fit()
+        finally:
+            busy = False
+        values = {name: control.value for name, control in controls.items()}
+        shown = (f"{c.description} {getattr(c, 'label', c.value)}" for c in controls.values())
+        try:
+            picture.value = picture_html(draw(**values), f"{what}: {', '.join(shown)}")
+        except Exception as error:  # outside of a cell nobody else would show it
+            picture.value = f"<pre role='alert'>{html.escape(f'{error!r}')}</pre>"
+
+    for control in controls.values():
+        control.style.description_width = "initial"
+        control.tooltip = f"{what}: {control.description}"
+        control.observe(redraw, "value")
+    redraw()
+    row = ipywidgets.HBox(list(controls.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
+    display(ipywidgets.VBox([row, picture]))
+
+
+def picture_html(figure: Figure, description: str) -> str:
+    """A figure as an `<img>` with a description for those who cannot see it; it is closed."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=_DPI, pil_kwargs={"compress_level": 1})
+    plt.close(figure)
+    data = base64.b64encode(content.getvalue()).decode()
+    text = html.escape(description)
+    return f'<img src="data:image/png;base64,{data}" alt="{text}" style="max-width: 100%">'
