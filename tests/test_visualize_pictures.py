@@ -18,7 +18,7 @@ from cvhelpers.visualize import (
     show_image,
     worst_mistakes,
 )
-from cvhelpers.visualize.maps import activation_view, field_view, filter_view
+from cvhelpers.visualize.maps import activation_view, field_view, filter_view, tile
 from cvhelpers.visualize.pictures import pick_predictions
 
 
@@ -185,9 +185,9 @@ def test_the_chosen_map_and_filter_are_framed_and_shown_large() -> None:
     kernels = fig.axes[2]
     assert "filter 2: kernels of 5 inputs" in kernels.get_title()
     assert np.allclose(kernels.images[0].get_array()[:63:21, :63:21], weights[2, 0])
-    assert "of the first 64" in filter_view(torch.ones(1, 70, 3, 3), 0, "").axes[2].get_title(
-        "left"
-    )
+    wide = filter_view(torch.ones(1, 70, 3, 3), 0, "conv3")
+    assert "of the first 64" in wide.axes[2].get_title()
+    assert np.array_equal(tile(grid, 9, (8, 8))[::8, ::8], maps[9])
 
 
 def test_a_field_is_framed_and_dashed_where_it_goes_beyond() -> None:

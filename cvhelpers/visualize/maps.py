@@ -54,6 +54,16 @@ def _tiles(ax: Axes, tiles: Sequence[np.ndarray], columns: int, norm: Normalize,
     hide_axes(ax)
 
 
+def tile(ax: Axes, number: int, shape: Sequence[int], columns: int = 8) -> np.ndarray:
+    """What a grid of tiles shows at `number`, each value repeated over the pixels it covers.
+
+    ax: of `activation_grid` or `filter_grid`; shape: height and width of a tile.
+    """
+    high, wide, down, across = _pitch(shape)
+    top, left = number // columns * down, number % columns * across
+    return np.asarray(ax.images[0].get_array())[top : top + high, left : left + wide]
+
+
 def _tile_axes(ax: Axes | None, count: int, columns: int) -> Axes:
     rows = math.ceil(count / columns)
     return own_axes(ax, WIDTH, (WIDTH - 1) / columns * 1.1 * rows + 0.4)
