@@ -201,14 +201,16 @@ def surface_paths(
     """Draw the ways of optimizers over the contours of a surface with two parameters.
 
     surface: float `(2, ...)` -> heights of at least 0, `(...)`; paths: name -> points `(n, 2)`,
-    all from the same start, which is starred. The contours follow log(1 + height).
+    all from the same start, which is starred. The contours follow log(1 + height). Every other
+    way is dashed: where two run on top of each other, both are seen.
     """
     ax = ax or plt.subplots(figsize=(5.4, 4.2), layout="constrained")[1]
     grid = torch.meshgrid(torch.linspace(*x, 120), torch.linspace(*y, 120), indexing="xy")
     heights = surface(torch.stack(grid)).log1p()
     ax.contour(*(part.numpy() for part in (*grid, heights)), 15, colors="0.8", linewidths=0.8)
-    for (name, path), colour in zip(paths.items(), _colours(len(paths)), strict=True):
-        ax.plot(*path.T.numpy(), marker=".", ms=3, lw=1.2, alpha=0.85, label=name, color=colour)
+    for k, (name, path) in enumerate(paths.items()):
+        look = {"color": _colours(len(paths))[k], "ls": ("-", "--")[k % 2], "marker": ".", "ms": 3}
+        ax.plot(*path.T.numpy(), **look, lw=1.2, alpha=0.85, label=name)
         ax.plot(*path[0].numpy(), "k*", ms=10)
     ax.set(xlim=x, ylim=y, xlabel="first parameter")
     return ax
