@@ -33,14 +33,15 @@ PYTEST := $(PYTHON) -m pytest $(if $(CONSTRAINTS),-W default)
 CV := $(PYTHON) -m cvhelpers
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run-all run report results template submit nbgrader grade links lab data test \
+.PHONY: help setup run-all run report gallery results template submit nbgrader grade links lab data test \
   test-twice lint clean doctor sections
 
 help:
 	@echo "make run-all    run every notebook that is not up to date, then write the report"
 	@echo "make test       test the package, then run every notebook in profile smoke"
 	@echo "make run        run one notebook:  make run SECTION=2_caltech101/1_lenet5"
-	@echo "make report     write runs/NAME/report.html again"
+	@echo "make report     write runs/NAME/report.html again (COMPARE=OTHER: what changed since)"
+	@echo "make gallery    a small site of a run, for a web host:  make gallery NAME=full"
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make data       download the data sets (DATA=\"caltech101 cifar10\": only these)"
 	@echo "make test-twice run every notebook with every cell doubled, in profile smoke"
@@ -145,8 +146,14 @@ run: $(READY)
 	$(if $(SECTION),,$(error name the notebook: make run SECTION=2_caltech101/1_lenet5))
 	@$(LAUNCH) $(RUN) --profile $(PROFILE) $(SECTION)
 
-report results: $(READY)
-	@$(CV) $@ $(if $(NAME),--name $(NAME)) $(if $(filter results,$@),$(if $(BESIDE),--beside $(BESIDE)))
+report: $(READY)
+	@$(CV) report $(if $(NAME),--name $(NAME)) $(if $(COMPARE),--compare $(COMPARE))
+
+gallery: $(READY)
+	@$(CV) gallery $(if $(NAME),--name $(NAME)) $(if $(OUT),--out "$(OUT)")
+
+results: $(READY)
+	@$(CV) results $(if $(NAME),--name $(NAME)) $(if $(BESIDE),--beside $(BESIDE))
 
 # --- the rest ------------------------------------------------------------------------------------
 template: $(READY)

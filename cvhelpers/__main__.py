@@ -16,6 +16,7 @@ _COMMANDS = {  # command: its function, which takes the options by their names; 
     "run": ("headless.execute:run_section", "execute one section's notebook, guarded"),
     "run-all": ("headless.everything:run_all", "run every section that is not up to date"),
     "report": ("headless.report:write_report", "write runs/NAME/report.html"),
+    "gallery": ("headless.report:write_gallery", "write a run as a small site for a web host"),
     "template": ("coursework.template:make_template", "write a notebook without the solutions"),
     "submit": ("coursework.submission:submit", "write the files that a student's course asks for"),
     "nbgrader": ("coursework.nbgrader:make_nbgrader", "write an assignment as nbgrader's folder"),
@@ -92,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     add["run-all"]("--seed", type=int, default=0, help="of every notebook; default: 0")
     add["grade"]("--profile", default="smoke", help="smoke (default), quick or full")
     add["grade"]("--source", default="sample", help="images: sample (default), real or auto")
-    for name in ("run", "run-all", "stamp", "report", "results"):
+    add["report"]("--compare", metavar="NAME", help="another run: show what changed since")
+    add["gallery"]("--out", dest="out_dir", type=Path, help="folder (default: runs/NAME/gallery)")
+    for name in ("run", "run-all", "stamp", "report", "gallery", "results"):
         add[name]("--name", help="folder under runs/; default: the profile")
     add["results"]("--beside", help="keep it in a folder of this name beside the section's own")
     return parser

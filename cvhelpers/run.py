@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -165,10 +165,19 @@ class Run:
         return data.original_masks(name, images, source=self.source, profile=self.profile)
 
     def record(
-        self, name: str, value: float, *, note: str = "", better: str = "", weights: str = ""
+        self,
+        name: str,
+        value: float,
+        *,
+        trials: Iterable[float] = (),
+        note: str = "",
+        better: str = "",
+        weights: str = "",
     ) -> None:
         """Store one number under a name; the manifest says its target and which way is better.
 
+        `trials` are the values, one a seed or fold, that `value` sums up: the report shows how
+        they spread.
         `weights` names the backbone whose pretrained weights the net had: a target may hold for
         some backbones alone, and never for one with random weights.
         """
@@ -179,6 +188,7 @@ class Run:
             "target": entry.target if entry and entry.counts(kinds, weights) else None,
             "note": note,
             "weights": weights,
+            "trials": [float(one) for one in trials],
         }
         self.save()
 
@@ -194,7 +204,7 @@ class Run:
         figure.savefig(path)
         self._results["figures"][name] = {"file": f"figures/{name}.png", "caption": caption}
         self.save()
-        visualize.show_figure(figure, caption)
+        visualize.show_figure(figure, caption, name)
 
     def save_table(self, name: str, frame: pd.DataFrame, caption: str) -> None:
         """Write a table to `tables/<name>.csv` and say its caption: the cell shows the table."""

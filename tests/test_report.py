@@ -13,8 +13,8 @@ from fake_course import MANIFEST, PNG, make_course, results, write_notebook, wri
 
 from cvhelpers import manifest
 from cvhelpers.headless.execute import FAILURE
-from cvhelpers.headless.outcome import Outcome, duration, outcome, shown
-from cvhelpers.headless.report import write_report
+from cvhelpers.headless.outcome import Outcome, changes, duration, outcome, shown, spread_of
+from cvhelpers.headless.report import write_gallery, write_report
 
 LIONS = "1_zoo/1_lions"
 
@@ -41,7 +41,7 @@ class _Addresses(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset")]
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -55,10 +55,12 @@ def test_the_page_stands_alone(run: Path) -> None:
     parser.feed(page)
     assert parser.open == []
     picture = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
-    inside = {picture, f"#{LIONS}", "#1_zoo/2_tigers"}
-    beside = {f"{LIONS}/1_lions.ipynb", f"{LIONS}/figures/curve.png"}
-    assert set(parser.found) == inside | beside
-    assert all((run / address).exists() for address in beside)
+    pictures = {address for address in parser.found if address.startswith("data:image/png;")}
+    assert picture in pictures
+    assert len(pictures) == 2, "the figure and its thumbnail"
+    inside = {f"#{LIONS}", "#1_zoo/2_tigers"}
+    assert set(parser.found) - pictures == inside | {f"{LIONS}/1_lions.ipynb"}
+    assert (run / LIONS / "1_lions.ipynb").exists()
     assert not re.search(r"https?:|url\(|@import|<script|<link", page)
 
 
@@ -71,6 +73,7 @@ def test_the_page_says_what_was_measured(run: Path) -> None:
         "CPU (2 threads) · profile smoke · seed 0 · 41 s · test set evaluated 0 times",
         "lions, accuracy 65.0 % ≥ 70.0 % missed 5 points",
         "A curve.",
+        "1 target missed",
         "Counting tigers 1_zoo/2_tigers, optional not run",
     ):
         assert expected in page
@@ -168,3 +171,86 @@ def test_numbers_for_people() -> None:
 
 def test_every_assignment_has_its_heading(run: Path) -> None:
     assert MANIFEST.count("[assignments.") == write_report("quick").read_text().count("<h2>") == 1
+
+
+def test_trials_are_summed_up(run: Path) -> None:
+    assert spread_of("accuracy", [0.9]) == ""
+    assert spread_of("accuracy", [0.9, 0.8, 0.7]) == (
+        "n = 3: mean 80.0 %, sd 10.0 %, 70.0 % to 90.0 %"
+    )
+    metrics = results()["metrics"]
+    metrics["accuracy"]["trials"] = [0.6, 0.7]
+    write_run(run / LIONS, results(metrics=metrics))
+    assert "n = 2: mean 65.0 %" in write_report("quick").read_text(encoding="utf-8")
+
+
+def test_another_run_is_compared(run: Path) -> None:
+    write_run(run / LIONS, results())
+    metrics = results()["metrics"]
+    metrics["accuracy"]["value"] = 0.7
+    write_run(run.parent / "before" / LIONS, results(metrics=metrics, profile="quick"))
+    page = re.sub(r"<[^>]+>", " ", write_report("quick", "before").read_text(encoding="utf-8"))
+    page = re.sub(r"\s+", " ", page)
+    assert "What changed since run before" in page
+    assert "unlike runs, profile: quick and smoke 70.0 % 65.0 % −5.0 points" in page
+    same = changes([_outcome(run)], [_outcome(run)])
+    assert next((c.by, c.unlike) for c in same) == ("±0.0 points", "")
+    with pytest.raises(ValueError, match="no such run"):
+        write_report("quick", "never")
+
+
+def test_the_tasks_of_an_executed_notebook_are_linked(run: Path) -> None:
+    write_run(run / LIONS, results())
+    page = '<h2 id="A-&amp;-B">A &amp; B<a class="anchor-link" href="#A">¶</a></h2>'
+    (run / LIONS / "1_lions.html").write_text(page, encoding="utf-8")
+    report = write_report("quick").read_text(encoding="utf-8")
+    assert f'<a href="{LIONS}/1_lions.html#A-%26-B">A &amp; B</a>' in report
+    assert f'<a href="{LIONS}/1_lions.html"><b>Read' in report
+
+
+@pytest.mark.parametrize(("kind", "left_out"), [("reduced", True), ("sample", False)])
+def test_a_gallery_holds_pages_and_no_photographs(run: Path, kind: str, left_out: bool) -> None:
+    toml = run.parents[1] / "notebooks" / "course.toml"
+    text = toml.read_text(encoding="utf-8")
+    figures = 'figures = ["curve"]\n'
+    toml.write_text(text.replace(figures, figures + 'pictures = ["cats"]\n', 1), encoding="utf-8")
+    shown = {
+        name: {"file": "figures/curve.png", "caption": f"{name}."} for name in ("curve", "cats")
+    }
+    tables = {"steps": {"file": "tables/steps.csv", "caption": ""}}
+    provenance = {"savannah": {"kind": kind, "note": ""}}
+    write_run(run / LIONS, results(figures=shown, tables=tables, provenance=provenance))
+    (run / LIONS / "tables").mkdir()
+    (run / LIONS / "tables" / "steps.csv").write_text("a,b\n")
+    notebook = json.loads((run / LIONS / "1_lions.ipynb").read_text())
+    notebook["cells"] = [
+        {"cell_type": "code", "source": "", "id": name, "execution_count": 1, "metadata": {},
+         "outputs": [
+            {"output_type": "display_data", "data": {"image/png": name},
+             "metadata": {"figure": name}}]} for name in ("curve", "cats")
+    ]  # fmt: skip
+    (run / LIONS / "1_lions.ipynb").write_text(json.dumps(notebook))
+    index = write_gallery("quick")
+    site = index.parent
+    assert index == run / "gallery" / "index.html"
+    found = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
+    assert found == {
+        "index.html", ".gallery", f"{LIONS}/1_lions.html", f"{LIONS}/tables/steps.csv"
+    }  # fmt: skip
+    page = (site / LIONS / "1_lions.html").read_text(encoding="utf-8")
+    assert "base64,curve" in page
+    assert ("base64,cats" in page) != left_out
+    front = _Addresses()
+    front.feed(index.read_text(encoding="utf-8"))
+    links = {a for a in front.found if not a.startswith(("#", "data:"))}
+    assert links <= found
+    assert ("cats." in index.read_text(encoding="utf-8")) != left_out
+    assert "Counting tigers" not in index.read_text(encoding="utf-8"), "what was not run stays out"
+    assert write_gallery("quick") == index, "its own folder is written anew"
+    with pytest.raises(ValueError, match="holds something else"):
+        write_gallery("quick", run)
+
+
+def test_an_empty_run_has_no_gallery(run: Path) -> None:
+    with pytest.raises(ValueError, match="no section came to its end"):
+        write_gallery("quick")

@@ -263,7 +263,7 @@ def test_a_target_holds_for_the_data_it_was_set_for(kind: str, target: float | N
     if kind != "sample":
         place("savannah", kind)
     run = start()
-    run.record("accuracy", torch.tensor(0.65), note="last epoch")
+    run.record("accuracy", torch.tensor(0.65), trials=torch.tensor([0.5, 0.75]), note="last epoch")
     run.record("speed", 3)
     assert stored(run)["metrics"] == {
         "accuracy": {
@@ -272,8 +272,16 @@ def test_a_target_holds_for_the_data_it_was_set_for(kind: str, target: float | N
             "target": target,
             "note": "last epoch",
             "weights": "",
+            "trials": [0.5, 0.75],
         },
-        "speed": {"value": 3.0, "better": "higher", "target": None, "note": "", "weights": ""},
+        "speed": {
+            "value": 3.0,
+            "better": "higher",
+            "target": None,
+            "note": "",
+            "weights": "",
+            "trials": [],
+        },
     }
 
 

@@ -182,7 +182,7 @@ def test_what_is_there_stays_until_the_new_is(root: Path, monkeypatch: pytest.Mo
     def broken(*_: Any, **__: Any) -> str:
         raise ValueError("no page today")
 
-    monkeypatch.setattr("cvhelpers.coursework.render.to_html", broken)
+    monkeypatch.setattr("cvhelpers.coursework.submission.to_html", broken)
     with pytest.raises(ValueError, match="no page today"):
         submit([path])
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before

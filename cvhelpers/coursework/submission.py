@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from cvhelpers import manifest
-from cvhelpers.coursework import printing, render, reports
+from cvhelpers.coursework import printing, reports
 from cvhelpers.coursework.archive import write_archive
 from cvhelpers.coursework.gaps import Gap, find_gaps
 from cvhelpers.coursework.hand_ins import LARGE, HandIn, read_hand_in
 from cvhelpers.coursework.template import student_cells
+from cvhelpers.headless.page import to_html
 from cvhelpers.manifest import Assignment, Manifest
 
 _WIDTH = 900  # pixels that a shrunk picture keeps
@@ -138,7 +139,8 @@ def _write(hand_in: HandIn, folder: Path, assignment: Assignment) -> None:
     if "ipynb" in assignment.formats or alone:
         nbformat.write(notebook, folder / f"{stem}.ipynb")
     page = folder / f"{stem}.html"
-    html = render.to_html(notebook, title=stem, report=assignment.report)
+    shown = reports.as_report(notebook) if assignment.report else notebook
+    html = to_html(shown, title=stem)
     page.write_text(html, encoding="utf-8")
     tex = None
     if "pdf" in assignment.formats and assignment.report:

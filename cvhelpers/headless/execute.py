@@ -20,6 +20,7 @@ from unittest import mock
 from cvhelpers import manifest, runtime
 from cvhelpers import results as result_files
 from cvhelpers.headless.kernel import RunFailed, execute_notebook
+from cvhelpers.headless.page import write_page
 from cvhelpers.headless.parameters import read_notebook, resolve
 from cvhelpers.manifest import Section
 from cvhelpers.places import runs_dir
@@ -102,7 +103,8 @@ def _delivery(section: Section, folder: Path, asked: dict[str, Any]) -> Iterator
             stack.enter_context(filelock.FileLock(folder / ".lock", timeout=0))
         except filelock.Timeout:
             raise ValueError(f"{folder} is in use by another run; choose another --name") from None
-        for old in (running, failed, final, folder / result_files.FILE_NAME):
+        page, results = final.with_suffix(".html"), folder / result_files.FILE_NAME
+        for old in (running, failed, final, page, results):
             old.unlink(missing_ok=True)  # nothing of an earlier run may pass for this one's
         print(
             f"[{section.id}] start: profile {asked['profile']}, source {asked['source']}",
@@ -121,6 +123,7 @@ def _delivery(section: Section, folder: Path, asked: dict[str, Any]) -> Iterator
                 raise
             raise RunFailed(f"{section.id}: {error}\nas far as it came: {failed}") from error
         os.replace(running, final)
+        write_page(final)
         print(f"[{section.id}] done in {time.monotonic() - started:.0f} s", flush=True)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ class Number:
     judgement: str
     points: float | None
     note: str
+    spread: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,13 @@ class Outcome:
         return sum(given) if given else None
 
     def _number(
-        self, metric: Metric, value: float, note: str = "", weights: str = "", **_: Any
+        self,
+        metric: Metric,
+        value: float,
+        note: str = "",
+        weights: str = "",
+        trials: Sequence[float] = (),
+        **_: Any,
     ) -> Number:
         target, judgement = f"{metric.better} is better", ""
         if metric.target is not None:
@@ -71,7 +80,56 @@ class Outcome:
                 judgement = "not judged on this data, or without these weights"
         points = metric.points_for(value) if metric.counts(self.kinds, weights) else None
         text = shown(metric.name, value)
-        return Number(metric.name, metric.label, text, target, judgement, points, note)
+        return Number(
+            metric.name, metric.label, text, target, judgement, points, note,
+            spread_of(metric.name, trials),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric in two runs; `unlike` says why the two numbers do not compare, or is empty."""
+
+    section: Section
+    label: str
+    before: str
+    after: str
+    by: str
+    unlike: str
+
+
+def changes(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[Change]:
+    """What the metrics of a run are beside those of an earlier one, where both have them."""
+    earlier = {one.section.id: one for one in before}
+    found = []
+    for now in after:
+        then = earlier.get(now.section.id)
+        if then is None or not (then.results and now.results):
+            continue
+        unlike = [
+            f"{what}: {a} and {b}"
+            for what, a, b in (
+                ("profile", then.results["profile"], now.results["profile"]),
+                ("data", ", ".join(then.kinds), ", ".join(now.kinds)),
+            )
+            if a != b
+        ]
+        old, new = then.results["metrics"], now.results["metrics"]
+        for number in now.numbers:
+            if number.name in old:
+                was, by = old[number.name]["value"], new[number.name]["value"]
+                found.append(
+                    Change(now.section, number.label, shown(number.name, was), number.value,
+                           _step(number.name, by - was), "; ".join(unlike))
+                )  # fmt: skip
+    return found
+
+
+def _step(name: str, by: float) -> str:
+    """A difference with its sign; of percentages, in points."""
+    text = shown(name, abs(by))
+    sign = "+" if by > 0 else "−" if by < 0 else "±"
+    return f"{sign}{text.replace(' %', ' points')}"
 
 
 def outcome(section: Section, folder: Path) -> Outcome:
@@ -99,6 +157,17 @@ def shown(name: str, value: float) -> str:
     if any(word in name for word in ("accuracy", "iou", "dice", "share")):
         return f"{100 * value:.1f} %"
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.4g}"
+
+
+def spread_of(name: str, trials: Sequence[float]) -> str:
+    """Sum up the trials behind a number: how many, mean and standard deviation, the range."""
+    if len(trials) < 2:
+        return ""
+    low, high = shown(name, min(trials)), shown(name, max(trials))
+    mean, deviation = statistics.mean(trials), statistics.stdev(trials)
+    return (
+        f"n = {len(trials)}: mean {shown(name, mean)}, sd {shown(name, deviation)}, {low} to {high}"
+    )
 
 
 def duration(seconds: float) -> str:

@@ -37,16 +37,17 @@ def hide_axes(ax: Axes) -> None:
     ax.set_axis_off()
 
 
-def show_figure(figure: Figure, caption: str) -> None:
+def show_figure(figure: Figure, caption: str, name: str = "") -> None:
     """Put a finished figure into the cell's output, its caption below; in a script do nothing.
 
-    It is closed, or the notebook would show it once more at the end of the cell.
+    The caption is the picture's text alternative, too, and `name` stands in its metadata. The
+    figure is closed, or the notebook would show it once more at the end of the cell.
     """
     if "inline" not in plt.get_backend():
         return
     from IPython.display import display
 
-    display(figure)
+    display(figure, metadata={"image/png": {"alt": caption}, "figure": name})
     plt.close(figure)
     print(f"Figure: {caption}")
 

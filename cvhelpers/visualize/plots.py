@@ -209,7 +209,12 @@ def surface_paths(
     heights = surface(torch.stack(grid)).log1p()
     ax.contour(*(part.numpy() for part in (*grid, heights)), 15, colors="0.8", linewidths=0.8)
     for k, (name, path) in enumerate(paths.items()):
-        look = {"color": _colours(len(paths))[k], "ls": ("-", "--")[k % 2], "marker": ".", "ms": 3}
+        look: dict[str, Any] = {
+            "color": _colours(len(paths))[k],
+            "ls": ("-", "--")[k % 2],
+            "marker": ".",
+            "ms": 3,
+        }
         ax.plot(*path.T.numpy(), **look, lw=1.2, alpha=0.85, label=name)
         ax.plot(*path[0].numpy(), "k*", ms=10)
     ax.set(xlim=x, ylim=y, xlabel="first parameter")

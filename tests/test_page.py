@@ -1,4 +1,4 @@
-"""coursework.render, .reports, .printing: pages that load nothing, formulas, captions, PDF."""
+"""Pages, reports and printing: nothing is loaded, formulas, captions, text alternatives, PDF."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import nbformat
 import pytest
 
 from cvhelpers import manifest
-from cvhelpers.coursework import printing, render, reports
+from cvhelpers.coursework import printing, reports
+from cvhelpers.headless import page
+from cvhelpers.headless.page import headings, to_html, without_pictures, write_page
 from cvhelpers.headless.parameters import read_notebook
 
 WORDS = nbformat.v4.new_markdown_cell
@@ -17,7 +19,7 @@ WORDS = nbformat.v4.new_markdown_cell
 
 def _page(*texts: str) -> str:
     notebook = nbformat.v4.new_notebook(cells=[WORDS(text) for text in texts])
-    return render.to_html(notebook, title="A title")
+    return to_html(notebook, title="A title")
 
 
 def test_a_page_loads_nothing() -> None:
@@ -64,8 +66,8 @@ def test_every_formula_of_the_pack_can_be_read(section: str) -> None:
     path = manifest.repository_root() / f"notebooks/{section}.ipynb"
     for cell in read_notebook(path).cells:
         if cell.cell_type == "markdown":
-            left = render._set_aside(cell.source, [])
-            prose = "".join(render._CODE.split(left)[::2])
+            left = page._set_aside(cell.source, [])
+            prose = "".join(page._CODE.split(left)[::2])
             assert "$" not in prose, prose[max(0, prose.index("$") - 60) :][:120]
 
 
@@ -133,3 +135,40 @@ def test_latex_has_captions_pictures_and_no_hidden_code(tmp_path: Path) -> None:
     hidden.outputs.pop()
     text = reports.to_markdown(notebook, tmp_path / "c.md").read_text()
     assert "Nets." not in text, "no table is there to be called so"
+
+
+def test_headings_are_anchors_and_words() -> None:
+    found = headings(_page("# Title", "## A & B", "### What $\\epsilon$ does", "#### too deep"))
+    assert [text for _, text in found] == ["A & B", "What ϵ does"]
+    assert found[0][0] == "A-&-B"
+
+
+def _shown(name: str | None, kind: str = "image/png") -> nbformat.NotebookNode:
+    metadata = {"image/png": {"alt": "What to see."}, **({"figure": name} if name else {})}
+    output = nbformat.v4.new_output("display_data", {kind: "iVBORw0KGgo="}, metadata=metadata)
+    return nbformat.v4.new_code_cell("draw()", outputs=[output])
+
+
+def test_a_caption_is_the_text_alternative() -> None:
+    notebook = nbformat.v4.new_notebook(cells=[_shown("curve")])
+    (picture,) = re.findall("<img[^>]*>", to_html(notebook, title="A title"))
+    assert 'alt="What to see."' in picture
+
+
+def test_pictures_of_images_and_without_a_name_are_left_out() -> None:
+    inside = nbformat.v4.new_output("display_data", {"text/html": "<img src='data:image/png,'>"})
+    cells = [_shown("curve"), _shown("photographs"), _shown(None), _shown(None, "image/jpeg")]
+    cells.append(nbformat.v4.new_code_cell("explore()", outputs=[inside]))
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    left = without_pictures(notebook, {"curve"})
+    pictures = [any("image" in kind for kind in cell.outputs[0].data) for cell in left.cells]
+    assert pictures == [True, False, False, False, False]
+    assert all("licence" in cell.outputs[0].data["text/plain"] for cell in left.cells[1:])
+    assert "image/png" in notebook.cells[1].outputs[0].data, "the notebook itself stays"
+
+
+def test_a_page_lies_beside_its_notebook(tmp_path: Path) -> None:
+    path = tmp_path / "1_lions.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[WORDS("# Lions")]), path)
+    assert write_page(path) == tmp_path / "1_lions.html"
+    assert "Lions" in (tmp_path / "1_lions.html").read_text(encoding="utf-8")

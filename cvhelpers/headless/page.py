@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import html
 import re
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
-from cvhelpers.coursework.reports import as_report
+from cvhelpers.results import atomic_write
 
 _FORMULA = re.compile(
     r"(?<![\\$])(\$\$?)(?![\s$])(.+?)(?<![\\\s])\1(?!\$)"
@@ -14,6 +17,7 @@ _FORMULA = re.compile(
     re.DOTALL,
 )
 _CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
+_HELD_BACK = "[A picture of the data set's images: its licence does not let us show it here.]"
 # For paper, and for narrow screens: lines wrap, pictures and tables stay whole.
 _STYLE = """<style>
 .jp-Notebook { max-width: 62rem; margin: auto }
@@ -38,14 +42,47 @@ _STYLE = """<style>
 </style>"""
 
 
-def to_html(notebook: Any, *, title: str, report: bool = False) -> str:
-    """One HTML page with pictures inside and formulas as MathML; it loads nothing.
+def write_page(notebook: Path) -> Path:
+    """Write an executed notebook (.ipynb) as a page of the same name (.html) beside it."""
+    import nbformat
 
-    With `report` only the results stand in it, and the code of cells tagged `show-code`.
+    content = nbformat.read(notebook, as_version=4)
+    page = to_html(content, title=notebook.stem)
+    return atomic_write(notebook.with_suffix(".html"), page)
+
+
+def headings(page: str) -> list[tuple[str, str]]:
+    """The headings of the second and third level in a page: (anchor, text)."""
+    found = re.findall(r'<h[23][^>]*\bid="([^"]+)"[^>]*>(.*?)</h[23]>', page, re.DOTALL)
+    texts = ((anchor, re.sub(r"<a .*", "", inside, flags=re.DOTALL)) for anchor, inside in found)
+    return [
+        (html.unescape(anchor), html.unescape(re.sub(r"<[^>]+>", "", text)).strip())
+        for anchor, text in texts
+    ]
+
+
+def without_pictures(notebook: Any, kept: Collection[str]) -> Any:
+    """A copy in which only the figures that `run.save_figure` showed under a name in `kept` stand.
+
+    In the place of every other picture stands a line that says so.
     """
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data, name = output.get("data", {}), output.get("metadata", {}).get("figure")
+            seen = any(kind.startswith("image/") for kind in data)
+            if (seen or "<img" in data.get("text/html", "")) and name not in kept:
+                output.data = {"text/plain": _HELD_BACK}
+        for name in list(cell.get("attachments", {})):
+            del cell.attachments[name]
+    return notebook
+
+
+def to_html(notebook: Any, *, title: str) -> str:
+    """One HTML page with pictures inside and formulas as MathML; it loads nothing."""
     from nbconvert import HTMLExporter
 
-    ready = as_report(notebook) if report else copy.deepcopy(notebook)
+    ready = copy.deepcopy(notebook)
     formulas: list[str] = []
     for cell in ready.cells:
         if cell.cell_type == "markdown":
@@ -59,8 +96,26 @@ def to_html(notebook: Any, *, title: str, report: bool = False) -> str:
     fetching = "(MathJax|mermaid|addWidgetsRenderer)"  # these load a library when they are shown
     page = re.sub(rf"<script[^>]*>(?:(?!</script>).)*{fetching}.*?</script>", "", page, flags=re.S)
     page = page.replace('<script src=""></script>', "")
+    page = _described(page, ready)
     page = re.sub(r"<[^>]*>", lambda tag: re.sub(r"xFORMULA\d+x", "", tag[0]), page)  # a title's id
     return re.sub("xFORMULA(\\d+)x", lambda match: formulas[int(match[1])], page)
+
+
+def _described(page: str, notebook: Any) -> str:
+    """Give each picture its caption as text alternative, which nbconvert's template leaves out."""
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    captions = {
+        output.data["image/png"].strip(): output.metadata["image/png"]["alt"]
+        for output in outputs
+        if output.get("metadata", {}).get("image/png", {}).get("alt")
+    }
+
+    def one(match: re.Match[str]) -> str:
+        caption = captions.get(match[1].strip())
+        alternative = f'alt="{html.escape(caption or "")}"'
+        return re.sub('alt="[^"]*"', lambda _: alternative, match[0]) if caption else match[0]
+
+    return re.sub(r'<img[^>]*?src="data:image/png;base64,([^"]*)"[^>]*>', one, page)
 
 
 def to_mathml(formula: str, *, display: bool = False) -> str:
