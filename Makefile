@@ -177,8 +177,10 @@ links: $(READY)
 	$(if $(REPO),,$(error make links REPO=owner/name))
 	@$(CV) links "$(REPO)"
 
+# On localhost alone and with a token, as JupyterLab does by itself: nobody else gets in.
 lab: $(READY)
-	$(PYTHON) -m jupyter lab notebooks
+	$(PYTHON) -m jupyter lab --ServerApp.root_dir="$(CURDIR)" \
+	  --LabApp.default_url=/lab/tree/notebooks/index.ipynb $(ARGS)
 
 data: $(READY)
 	@$(CV) data $(or $(DATA),all)

@@ -21,9 +21,9 @@ _COMMANDS = {  # command: its function, which takes the options by their names; 
     "submit": ("coursework.submission:submit", "write the files that a student's course asks for"),
     "nbgrader": ("coursework.nbgrader:make_nbgrader", "write an assignment as nbgrader's folder"),
     "grade": ("coursework.grading:grade", "run a folder of hand-ins and write one table"),
-    "teaching": ("coursework.teaching:write_tables", "rewrite the tables of the teachers' pages"),
+    "tables": ("coursework.teaching:write_tables", "rewrite the tables in READMEs and index"),
     "links": ("coursework.links:set_repository", "point badges and setup cells at a repository"),
-    "results": ("headless.evidence:update", "copy a run's evidence to results/ and the README"),
+    "results": ("headless.evidence:update", "copy a run's evidence to results/ and its tables"),
     "stamp": ("headless.stamp:write_stamps", "note what runs depend on, for make to compare"),
 }
 _EXAMPLES = """examples:

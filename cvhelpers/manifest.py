@@ -65,14 +65,16 @@ class Metric:
 class Section:
     """One notebook: what it must deliver, and how many seconds a profile may take.
 
-    `pictures` are the figures that show images of the data set, or what is left of them in a net's
-    maps: they stay in the run, since the repository holds nobody else's images.
+    `about`: in a line, what the notebook does. `pictures` are the figures that show images of the
+    data set, or what is left of them in a net's maps: they stay in the run, since the repository
+    holds nobody else's images.
     """
 
     id: str
     title: str
     main_figure: str
     figures: tuple[str, ...]
+    about: str = ""
     pictures: tuple[str, ...] = ()
     optional: bool = False
     points: float = 0

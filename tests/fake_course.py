@@ -118,3 +118,16 @@ def write_run(folder: Path, content: dict[str, Any], *, notebook: str = "1_lions
     (folder / "figures" / "curve.png").write_bytes(PNG)
     write_notebook(folder / notebook)
     return folder
+
+
+def make_front_page(root: Path) -> None:
+    """README.md, pyproject.toml and the index notebook, whose tables the commands rewrite."""
+    (root / "README.md").write_text(
+        "before\n<!-- sections:begin -->\nold\n<!-- sections:end -->\nafter\n", encoding="utf-8"
+    )
+    (root / "pyproject.toml").write_text(
+        '[project.urls]\nRepository = "https://github.com/ada/zoo"\n', encoding="utf-8"
+    )
+    cells = [nbformat.v4.new_markdown_cell(text) for text in ("# Title", "old")]
+    index = root / "notebooks" / "index.ipynb"
+    index.write_text(json.dumps(nbformat.v4.new_notebook(cells=cells)), encoding="utf-8")

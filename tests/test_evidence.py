@@ -1,4 +1,4 @@
-"""headless.evidence: results/ and the README's table, and that the two agree."""
+"""headless.evidence: results/ and its table, and that the two agree."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_course import make_course, results, write_run
+from fake_course import make_course, make_front_page, results, write_run
 
 from cvhelpers import manifest
-from cvhelpers.headless.evidence import BEGIN, END, results_table, update, write_table
+from cvhelpers.headless.evidence import results_table, update
 
 LIONS = "1_zoo/1_lions"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_course(tmp_path)
-    (tmp_path / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    make_front_page(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -52,7 +55,7 @@ def test_a_run_becomes_evidence(root: Path) -> None:
     assert files == ["figures/b.png", "figures/curve.png", "results.json", "tables/history.csv"]
     kept = json.loads((folder / "results.json").read_text())
     assert list(kept["figures"]) == ["curve", "b"]
-    text = (root / "README.md").read_text()
+    text = (root / "results/README.md").read_text()
     assert text.startswith(f"before\n{BEGIN}\n| Section")
     assert text.endswith(f"{END}\nafter\n")
     assert "old" not in text
@@ -69,7 +72,7 @@ def test_the_synthetic_sample_is_no_evidence(
     sample = {"savannah": {"kind": "sample", "note": ""}}
     assert update(_finish(root, provenance=sample)) == 1
     assert "refused" in capsys.readouterr().out
-    assert not (root / "results").exists()
+    assert not (root / "results" / LIONS).exists()
     write_run(root / "results" / LIONS, results(provenance=sample))
     with pytest.raises(ValueError, match=r"1_lions: from the synthetic sample"):
         results_table(root / "results", manifest.load())
@@ -79,32 +82,25 @@ def test_unfinished_and_failed_sections_are_not_copied(root: Path) -> None:
     run = root / "runs" / _finish(root)
     (run / LIONS / "1_lions.ipynb").rename(run / LIONS / "1_lions.failed.ipynb")
     assert update("full") == 0
-    assert not (root / "results").exists()
-    assert f"{BEGIN}\nNo results yet.\n{END}" in (root / "README.md").read_text()
+    assert not (root / "results" / LIONS).exists()
+    assert f"{BEGIN}\nNo results yet.\n{END}" in (root / "results/README.md").read_text()
 
 
 def test_a_target_shows_only_where_it_is_judged(root: Path) -> None:
     update(_finish(root, provenance={"savannah": {"kind": "unverified", "note": ""}}))
-    assert "(not judged on this data)" in (root / "README.md").read_text()
+    assert "(not judged on this data)" in (root / "results/README.md").read_text()
 
 
 def test_text_cannot_break_the_table(root: Path) -> None:
     update(_finish(root, device="a|b"))
-    assert "| a/b |" in (root / "README.md").read_text()
+    assert "| a/b |" in (root / "results/README.md").read_text()
 
 
-def test_a_readme_without_marks(root: Path) -> None:
-    (root / "README.md").write_text(f"{BEGIN} only")
-    with pytest.raises(ValueError, match=r"README\.md: put `<!-- results:begin -->`"):
-        write_table(root / "README.md", "table")
-    assert (root / "README.md").read_text() == f"{BEGIN} only"
-
-
-def test_the_readme_says_what_lies_under_results() -> None:
+def test_the_table_says_what_lies_under_results() -> None:
     root = Path(__file__).parents[1]
     course = manifest.load(root / "notebooks" / "course.toml")
     table = results_table(root / "results", course)
-    text = (root / "README.md").read_text(encoding="utf-8")
+    text = (root / "results/README.md").read_text(encoding="utf-8")
     assert f"{BEGIN}\n{table}\n{END}" in text, "run `make results`"
 
 
@@ -139,7 +135,7 @@ def test_a_small_run_stands_beside_the_large_one(
     folder = root / "results" / LIONS
     assert "copied to results/1_zoo/1_lions/control" in capsys.readouterr().out
     assert json.loads((folder / "results.json").read_text())["command"].endswith("run x")
-    text = (root / "README.md").read_text()
+    text = (root / "results/README.md").read_text()
     assert "- 1_zoo/1_lions: `python -m cvhelpers run x`" in text
     assert "- 1_zoo/1_lions, control: `python -m cvhelpers run x -p images 9`" in text
     assert "| 1_zoo/1_lions | lions, accuracy | 65.0 % | ≥ 70.0 % (missed) |" in text

@@ -17,16 +17,17 @@ ADDRESS = re.search(r"github.com/(.+)\"", (ROOT / "pyproject.toml").read_text())
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_every_link_moves_and_back_again(tree: Path) -> None:
     notebooks = sorted((tree / "notebooks").glob("[0-9]*/[0-9]*.ipynb"))
-    before = [path.read_text() for path in notebooks]
+    before = [path.read_text() for path in (tree / "README.md", *notebooks)]
     told = set_repository("ada/vision-course")
-    assert f"{len(notebooks)} notebooks now point at ada/vision-course" in told
+    assert f"{len(notebooks) + 1} files now point at ada/vision-course" in told
     assert (
         'Repository = "https://github.com/ada/vision-course"'
         in (tree / "pyproject.toml").read_text()
@@ -36,8 +37,11 @@ def test_every_link_moves_and_back_again(tree: Path) -> None:
         assert "colab/github" not in text
         assert ADDRESS not in text
         assert text.count("ada/vision-course") == 2  # badge and setup cell
+    front = (tree / "README.md").read_text()
+    assert front.count("/github/ada/vision-course/blob/") == len(notebooks)  # a badge each
+    assert ADDRESS not in front
     set_repository(ADDRESS)
-    assert [path.read_text() for path in notebooks] == before
+    assert [path.read_text() for path in (tree / "README.md", *notebooks)] == before
 
 
 @pytest.mark.parametrize(

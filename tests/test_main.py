@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_course import make_course, record, results, write_notebook, write_run
+from fake_course import make_course, make_front_page, record, results, write_notebook, write_run
 
 from cvhelpers import __main__ as command_line
 from cvhelpers.__main__ import main
@@ -15,7 +15,7 @@ from cvhelpers.headless import execute
 
 LIONS = "1_zoo/1_lions"
 COMMANDS = ("doctor", "data", "run", "run-all", "template", "report", "results", "stamp")
-COMMANDS += ("submit", "nbgrader", "grade", "links", "teaching")
+COMMANDS += ("submit", "nbgrader", "grade", "links", "tables", "gallery")
 
 
 @pytest.fixture
@@ -94,9 +94,14 @@ def test_report_results_and_template(root: Path, capsys: pytest.CaptureFixture[s
     write_run(root / "runs" / "full" / LIONS, results())
     assert main(["report", "--name", "full"]) == 0
     assert (root / "runs/full/report.html").exists()
-    (root / "README.md").write_text("<!-- results:begin -->\n<!-- results:end -->\n")
+    make_front_page(root)
+    (root / "results").mkdir()
+    (root / "results/README.md").write_text("<!-- results:begin -->\n<!-- results:end -->\n")
     assert main(["results", "--name", "full"]) == 0
+    assert "65.0 %" in (root / "results/README.md").read_text()
     assert "65.0 %" in (root / "README.md").read_text()
+    assert main(["gallery", "--name", "full", "--out", str(root / "site")]) == 0
+    assert (root / "site" / "index.html").exists()
     write_notebook(root / "notebooks/1_zoo/2_tigers.ipynb")
     assert main(["template", "1_zoo", "--student", "Ada Lovelace"]) == 0
     assert (root / "templates" / "zoo_Ada_Lovelace.ipynb").exists()

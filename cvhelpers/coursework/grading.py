@@ -78,7 +78,7 @@ def grade(
     student's folder the notebook as it ran and what it left. Points are those of the checks;
     answers and a scale for an accuracy are for a person.
 
-    Students' code runs with your rights: see the README for a container.
+    Students' code runs with your rights: see `notebooks/TEACHERS.md` for a container.
 
     Args:
         profile: smoke by default: checks say as much there as in any other.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from cvhelpers import manifest
+from cvhelpers.headless.contents import REPOSITORY
 from cvhelpers.results import atomic_write
-
-_PLACE = re.compile(r'^(Repository = "https://github\.com/)([^"]+)"$', re.MULTILINE)
 
 
 def set_repository(repository: str) -> str:
@@ -23,11 +22,11 @@ def set_repository(repository: str) -> str:
     root = manifest.repository_root()
     project = root / "pyproject.toml"
     text = project.read_text(encoding="utf-8")
-    if (old := _PLACE.search(text)) is None:
+    if (old := REPOSITORY.search(text)) is None:
         raise ValueError(f'{project} has no line Repository = "https://github.com/OWNER/NAME"')
-    atomic_write(project, _PLACE.sub(rf'\g<1>{repository}"', text))
+    atomic_write(project, REPOSITORY.sub(rf'\g<1>{repository}"', text))
     changed = 0
-    for path in sorted((root / "notebooks").glob("[0-9]*/[0-9]*.ipynb")):
+    for path in [root / "README.md", *sorted((root / "notebooks").glob("[0-9]*/[0-9]*.ipynb"))]:
         before = path.read_text(encoding="utf-8")
         after = re.sub(
             rf"(github(?:\.com)?/){re.escape(old[2])}(?=[/@.\"\\])", rf"\g<1>{repository}", before
@@ -36,6 +35,6 @@ def set_repository(repository: str) -> str:
             atomic_write(path, after)
             changed += 1
     return (
-        f"{project.name} and {changed} notebooks now point at {repository}; it was {old[2]}. "
+        f"{project.name} and {changed} files now point at {repository}; it was {old[2]}. "
         "Badges and setup cells name a tag, v and the package's version: make it there, too"
     )

@@ -1,7 +1,7 @@
 """A student's cells run one by one, within limits of time and memory; nothing stops the rest.
 
-The kernel is a process of its own, with your rights: what it does to files it does. See the README
-for a container.
+The kernel is a process of its own, with your rights: what it does to files it does. For a container
+see `notebooks/TEACHERS.md`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 from cvhelpers import manifest
 from cvhelpers import results as result_files
 from cvhelpers.coursework.points import graded_parts, is_answer, points_of
+from cvhelpers.headless.evidence import write_evidence
 from cvhelpers.headless.outcome import Outcome
 from cvhelpers.headless.parameters import read_notebook
 from cvhelpers.manifest import Manifest, Section
@@ -18,12 +19,15 @@ _BLOCK = re.compile(rf"{BEGIN}.*?{END}", re.DOTALL)
 
 
 def write_tables() -> str:
-    """Rewrite the table between the marks of every TEACHING.md; return what was done.
+    """Rewrite all tables that are made from manifest and results; return what was done.
+
+    They stand in README.md, results/README.md, the index notebook and every TEACHING.md.
 
     Raises:
         ValueError: a page without the marks.
     """
     course, root = manifest.load(), manifest.repository_root()
+    write_evidence()
     pages = sorted((root / "notebooks").glob("*/TEACHING.md"))
     for page in pages:
         text = page.read_text(encoding="utf-8")
@@ -31,7 +35,7 @@ def write_tables() -> str:
             raise ValueError(f"{page}: the table stands between {BEGIN} and {END}; add both")
         table = table_of(course, page.parent.name)
         atomic_write(page, _BLOCK.sub(lambda _, t=table: f"{BEGIN}\n{t}\n{END}", text))  # type: ignore[misc]
-    return f"{len(pages)} teachers' pages written"
+    return f"README.md, results/README.md, the index and {len(pages)} teachers' pages written"
 
 
 def table_of(course: Manifest, assignment: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cvhelpers.data import caltech101, cifar, flowers, gtsrb, locate, lungs, store, voc2012
 from cvhelpers.data.cache import cached_arrays
+from cvhelpers.data.own import load_folder as load_folder
 from cvhelpers.data.store import DataSet, Provenance
 
 if TYPE_CHECKING:  # `load` alone imports torch: the command line starts fast

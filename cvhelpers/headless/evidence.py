@@ -1,4 +1,4 @@
-"""Evidence for the repository: a run's results copied to `results/`, and the README's table."""
+"""Evidence for the repository: a run's results copied to `results/`, and the table of all."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from cvhelpers import manifest
 from cvhelpers import results as result_files
+from cvhelpers.headless.contents import put, write_contents
 from cvhelpers.headless.execute import run_folder
 from cvhelpers.headless.outcome import Outcome, outcome
 from cvhelpers.manifest import Manifest
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 _FIGURES = 2  # of a section: the main one and at most one other
 _HEAD = "| Section | What | Value | Target | Data | Profile | Device | Seed | Date | Note |"
 
 
 def update(name: str | None = None, beside: str | None = None) -> int:
-    """Copy the evidence of `runs/<name>`, rewrite the README's table, and say what was done.
+    """Copy the evidence of `runs/<name>`, rewrite the tables that tell it, and say what was done.
 
     With `beside` it goes to a folder of that name within the section's own evidence, which stays:
     a small run that answers one question, beside the large one that it cannot replace.
@@ -39,12 +39,20 @@ def update(name: str | None = None, beside: str | None = None) -> int:
             target = root / "results" / section.id / (beside or "")
             _copy(found, target)
             print(f"{section.id}: copied to {target.relative_to(root)}")
-    write_table(root / "README.md", results_table(root / "results", course))
+    write_evidence()
     return refused
 
 
+def write_evidence() -> None:
+    """Rewrite the tables that tell what lies under `results/`: there and on the front page."""
+    root = manifest.repository_root()
+    table = results_table(root / "results", manifest.load())
+    put(root / "results" / "README.md", "results", table)
+    write_contents()
+
+
 def results_table(results_dir: Path, course: Manifest) -> str:
-    """Make the README's table, in Markdown, from what lies under `results_dir`.
+    """Make the table of `results/README.md`, in Markdown, from what lies under `results_dir`.
 
     Raises:
         ValueError: a section's results are broken, or came from the synthetic sample.
@@ -63,15 +71,6 @@ def results_table(results_dir: Path, course: Manifest) -> str:
     if not commands:
         return "No results yet."
     return "\n".join([*rows, "", "Made by:", "", *commands])
-
-
-def write_table(readme: Path, table: str) -> None:
-    """Put `table` between the marks of `readme`; ValueError where they are missing."""
-    head, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{readme}: put `{BEGIN}` and `{END}` where the results table belongs")
-    result_files.atomic_write(readme, f"{head}{BEGIN}\n{table}\n{END}{tail}")
 
 
 def _rows(found: Outcome, title: str) -> list[str]:
