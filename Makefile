@@ -34,7 +34,7 @@ CV := $(PYTHON) -m cvhelpers
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run-all run report gallery results template submit nbgrader grade links lab data test \
-  test-twice lint clean doctor sections
+  test-twice test-browser lint clean doctor sections
 
 help:
 	@echo "make run-all    run every notebook that is not up to date, then write the report"
@@ -45,6 +45,7 @@ help:
 	@echo "make lab        open the notebooks in JupyterLab"
 	@echo "make data       download the data sets (DATA=\"caltech101 cifar10\": only these)"
 	@echo "make test-twice run every notebook with every cell doubled, in profile smoke"
+	@echo "make test-browser  run every notebook in JupyterLab and move its sliders (needs Chromium)"
 	@echo "make template   a notebook without solutions:"
 	@echo "                make template ASSIGNMENT=2_caltech101 STUDENT=\"Ada Lovelace\""
 	@echo "                (SECTION=2_caltech101/1_lenet5: that section alone)"
@@ -200,6 +201,10 @@ test: $(READY)
 
 test-twice: $(READY)
 	@OMP_NUM_THREADS=1 CVHELPERS_ALL_TWICE=1 $(PYTEST) -n $(JOBS) tests/test_notebooks_twice.py
+
+# Every notebook in JupyterLab and a browser; three of them are in `make test`.
+test-browser: $(READY)
+	@OMP_NUM_THREADS=1 CVHELPERS_ALL_BROWSER=1 $(PYTEST) tests/test_browser.py
 
 lint: $(READY)
 	$(PYTHON) -m ruff check .

@@ -44,3 +44,11 @@ def _surroundings(
         yield
     plt.close("all")
     torch.set_deterministic_debug_mode("default")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured and did not judge: `record_property("measured", ...)`."""
+    for report in terminalreporter.getreports("passed"):
+        for name, what in getattr(report, "user_properties", []):
+            if name == "measured":
+                terminalreporter.write_line(f"measured: {what}")

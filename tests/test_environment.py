@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA: dict[str, Any] = yaml.safe_load((ROOT / "environment.yml").read_text())
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
-CONDA_NAMES |= {"pypandoc-binary": "pypandoc"}
+CONDA_NAMES |= {"pypandoc-binary": "pypandoc", "playwright": "playwright-python"}
 EXTRAS = PROJECT["optional-dependencies"]
 WANTED = [Requirement(text) for text in sum(EXTRAS.values(), PROJECT["dependencies"])]
 

@@ -111,7 +111,7 @@ def test_without_a_front_end_there_is_the_still_figure_alone(
 def test_every_control_changes_the_picture_and_says_what_it_is(name: str, front: FrontEnd) -> None:
     still = EXPLORERS[name]()
     before = front.html
-    assert re.fullmatch(r'<img src="data:image/png;base64,[^"]+" alt="[^"]+".*>', before)
+    assert re.match(r'<img src="data:image/png;base64,[^"]+" alt="[^"]+"', before)
     for control in front.controls.values():
         assert control.tooltip.endswith(f": {control.description}")  # read to the blind
         if hasattr(control, "options"):

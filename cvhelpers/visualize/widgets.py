@@ -220,7 +220,8 @@ def explore_paths(
         ax = fig.add_axes((0.1, 0.12, 0.88, 0.8), ylabel="second parameter")
         surface_paths(surfaces[surface], {optimizer: path}, ax)
         height = float(surfaces[surface](path[-1]))
-        ax.set_title(f"{optimizer} on {surface}: height {height:.3g} after {steps} steps")
+        where = f"height {height:.3g}" if height < 1e6 else "far off the map"
+        ax.set_title(f"{optimizer} on {surface}: {where} after {steps} steps")
         return fig
 
     longest = len(walk(next(iter(surfaces)), optimizers[0], rates[0])) - 1
@@ -228,7 +229,7 @@ def explore_paths(
     rate = ipywidgets.SelectionSlider(
         options=[(f"{rate:g}", rate) for rate in rates], description="rate"
     )
-    rate.value = rates[len(rates) // 2]
+    rate.value = rates[len(rates) // 3]
     _explore(
         "The way of an optimizer", draw, surface=_choice("surface", list(surfaces)),
         optimizer=_choice("optimizer", optimizers), rate=rate, steps=steps,
@@ -319,10 +320,11 @@ def _explore(
 
 
 def picture_html(figure: Figure, description: str) -> str:
-    """A figure as an `<img>` with a description for those who cannot see it; it is closed."""
+    """A figure as an `<img>`, described for those who cannot see it; the figure is closed."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=_DPI, pil_kwargs={"compress_level": 1})
     plt.close(figure)
     data = base64.b64encode(content.getvalue()).decode()
     text = html.escape(description)
-    return f'<img src="data:image/png;base64,{data}" alt="{text}" style="max-width: 100%">'
+    picture = f'<img src="data:image/png;base64,{data}" alt="{text}" style="max-width: 100%">'
+    return f"{picture}<p role='status'>{text}</p>"
