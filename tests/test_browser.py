@@ -195,7 +195,7 @@ def moved_by_key(page: Any, where: str) -> dict[str, float]:
         if low == high:
             continue  # one page of one
         name = page.evaluate(
-            "node => node.closest('.widget-inline-hbox').querySelector('.widget-label').textContent",
+            "node => node.closest('.widget-inline-hbox').querySelector('.widget-label').innerText",
             handle.element_handle(),
         )
         page.evaluate(WATCH)
