@@ -6,12 +6,16 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
 
 from cvhelpers.visualize import (
     confusion_matrix,
+    label_points,
     learning_curves,
     loss_and_accuracy,
+    surface_paths,
     trial_points,
     use_style,
 )
@@ -150,3 +154,34 @@ def test_style_is_opaque_and_readable() -> None:
     assert plt.rcParams["savefig.transparent"] is False
     assert plt.rcParams["figure.facecolor"] == "white"
     assert plt.rcParams["font.size"] >= 10
+
+
+def test_a_label_keeps_its_colour_and_others_take_what_is_left() -> None:
+    tables = {name: history(0.1, 0.2) for name in ("plain", "mixed", "cut")}
+    ax = learning_curves(tables, "loss", colours={"mixed": "C0", "absent": "C5"})
+    drawn = [line.get_color() for line in ax.lines]
+    cycle = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+    names = dict(zip(tables, drawn[::2], strict=True))
+    assert to_hex(names["mixed"]) == to_hex(cycle[0])
+    assert len({to_hex(colour) for colour in names.values()}) == 3
+    assert [to_hex(line.get_color()) for line in ax.get_legend().get_lines()[:3]] == [
+        to_hex(colour) for colour in names.values()
+    ]
+
+
+def test_labels_that_would_overlap_stand_together() -> None:
+    _, ax = plt.subplots(figsize=(6, 4))
+    ax.set(xlim=(0, 100), ylim=(0, 100))
+    label_points(ax, [10, 10.5, 60, 11, 10], [0, 0, 0, 0.5, 50], ["3", "7", "9", "12", "40"])
+    texts = {text.get_text(): text.xy for text in ax.texts}
+    assert set(texts) == {"12, 3, 7", "9", "40"}
+    assert texts["12, 3, 7"] == (11, 0.5)  # beside the first of them
+
+
+def test_paths_are_drawn_over_their_surface() -> None:
+    path = torch.tensor([[1.0, 2.0], [0.5, 1.0], [0.0, 0.0]])
+    ax = surface_paths(lambda p: p[0] ** 2 + p[1] ** 2, {"SGD": path, "Adam": path * 0.9})
+    ways = [line for line in ax.lines if line.get_label() in ("SGD", "Adam")]
+    assert np.allclose(ways[0].get_xydata(), path)
+    assert [line.get_linestyle() for line in ways] == ["-", "--"]
+    assert ax.get_xlabel() == "first parameter"

@@ -20,6 +20,7 @@ from cvhelpers.visualize.pictures import (
 )
 from cvhelpers.visualize.plots import (
     confusion_matrix,
+    label_points,
     learning_curves,
     loss_and_accuracy,
     surface_paths,

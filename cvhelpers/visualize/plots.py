@@ -47,14 +47,28 @@ def _colours(count: int) -> list[str]:
     return [to_hex(colour) for colour in plt.get_cmap("viridis")(np.linspace(0, 0.9, count))]
 
 
+def _colours_of(labels: Sequence[str], fixed: Mapping[str, str] | None) -> list[str]:
+    """A colour a label: the fixed ones, and for the others what is left of the cycle."""
+    kept = {label: to_hex(colour) for label, colour in (fixed or {}).items() if label in labels}
+    cycle = [to_hex(colour) for colour in _colours(len(labels) + len(kept))]
+    free = iter([colour for colour in cycle if colour not in kept.values()])
+    return [kept[label] if label in kept else next(free) for label in labels]
+
+
 def learning_curves(
-    histories: Histories, metric: str = "accuracy", ax: Axes | None = None, *, legend: bool = True
+    histories: Histories,
+    metric: str = "accuracy",
+    ax: Axes | None = None,
+    *,
+    legend: bool = True,
+    colours: Mapping[str, str] | None = None,
 ) -> Axes:
     """Draw a metric over the epochs: validation solid, training dashed, one colour per label.
 
     histories: label -> history table, or a list of them, one per seed: then each seed is a thin
     line and the thick one their median, as far as all of them got. metric: "accuracy", "loss",
-    or of masks "iou" or "dice".
+    or of masks "iou" or "dice". colours: label -> colour ("C1" is the second of the cycle), where
+    a label has to keep the one that it had in another figure.
     """
     runs = {k: [v] if isinstance(v, pd.DataFrame) else list(v) for k, v in histories.items()}
     if not runs or not all(runs.values()):
@@ -63,7 +77,8 @@ def learning_curves(
     factor, label = _scale(metric)
     longest = max(len(table) for tables in runs.values() for table in tables)
     marker = "o" if longest <= 12 else ""  # few epochs make a line too short to see
-    for colour, tables in zip(_colours(len(runs)), runs.values(), strict=True):
+    chosen = _colours_of(list(runs), colours)
+    for colour, tables in zip(chosen, runs.values(), strict=True):
         for part, look in _LOOKS.items():
             curves = [_column(t, f"{part}_{metric}").set_axis(_column(t, "epoch")) for t in tables]
             for curve in curves if len(curves) > 1 else ():
@@ -73,7 +88,7 @@ def learning_curves(
     ax.set(xlabel="epoch", ylabel=label, xlim=(0.5, longest + 0.5))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if legend:  # outside the data: the colours, then the line styles
-        lines = [Line2D([], [], color=colour) for colour in _colours(len(runs))]
+        lines = [Line2D([], [], color=colour) for colour in chosen]
         lines += [Line2D([], [], color="0.3", marker=marker, **look) for look in _LOOKS.values()]
         texts = [*runs, "validation", "training"]
         if max(map(len, runs.values())) > 1:
@@ -84,15 +99,19 @@ def learning_curves(
 
 
 def loss_and_accuracy(
-    histories: Histories, title: str | None = None, *, score: str = "accuracy"
+    histories: Histories,
+    title: str | None = None,
+    *,
+    score: str = "accuracy",
+    colours: Mapping[str, str] | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """Draw `learning_curves` of loss and accuracy side by side, with one legend.
 
-    score: another metric in the place of accuracy: "iou" or "dice", of masks.
+    score: another metric in the place of accuracy: "iou" or "dice", of masks. colours: as there.
     """
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
-    learning_curves(histories, "loss", left, legend=False)
-    learning_curves(histories, score, right)
+    learning_curves(histories, "loss", left, legend=False, colours=colours)
+    learning_curves(histories, score, right, colours=colours)
     if title:
         fig.suptitle(title, x=0.01, ha="left")
     return fig, [left, right]
@@ -219,3 +238,22 @@ def surface_paths(
         ax.plot(*path[0].numpy(), "k*", ms=10)
     ax.set(xlim=x, ylim=y, xlabel="first parameter")
     return ax
+
+
+def label_points(ax: Axes, x: Sequence[float], y: Sequence[float], labels: Sequence[str]) -> None:
+    """Write each point's label beside it; labels that would overlap stand together, with commas.
+
+    Call it last: limits and scales of the axes decide what lies where.
+    """
+    places = ax.transData.transform(np.column_stack([x, y])) * 72 / ax.figure.dpi  # in points
+    shown: list[tuple[float, float, str, int]] = []
+    for k in sorted(range(len(labels)), key=lambda k: (-places[k][1], places[k][0])):
+        (left, low), text, anchor = places[k], str(labels[k]), k
+        for other in [one for one in shown if abs(one[1] - low) < 9]:
+            width = 5.0 * max(len(other[2]), 2) + 4
+            if other[0] - 5.0 * len(text) - 4 < left < other[0] + width:
+                shown.remove(other)
+                left, low, text, anchor = *other[:2], f"{other[2]}, {text}", other[3]
+        shown.append((left, low, text, anchor))
+    for *_, text, k in shown:
+        ax.annotate(text, (x[k], y[k]), (5, 2), textcoords="offset points", fontsize=8)
