@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -177,7 +178,7 @@ class Run:
         """Store one number under a name; the manifest says its target and which way is better.
 
         `trials` are the values, one a seed or fold, that `value` sums up: the report shows how
-        they spread.
+        they spread, and counts those that are not finite.
         `weights` names the backbone whose pretrained weights the net had: a target may hold for
         some backbones alone, and never for one with random weights.
         """
@@ -188,7 +189,7 @@ class Run:
             "target": entry.target if entry and entry.counts(kinds, weights) else None,
             "note": note,
             "weights": weights,
-            "trials": [float(one) for one in trials],
+            "trials": [float(one) if math.isfinite(one) else None for one in trials],
         }
         self.save()
 

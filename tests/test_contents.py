@@ -88,6 +88,8 @@ def test_what_was_run_so_far(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert f"([read](../runs/quick/{LIONS}/1_lions.html))" in told
     assert "lions, accuracy: 65.0 % (≥ 70.0 %, missed)" in told
     assert "tigers" not in told
+    (root / "runs/quick" / LIONS / "results.json").write_text("{")
+    assert "quick: unreadable" in course_overview().data
 
 
 def test_what_cannot_be_written_is_named(root: Path) -> None:

@@ -47,7 +47,7 @@ def test_every_kind_of_file_is_read_and_each_class_split(
     assert "1 files are no pictures" in capsys.readouterr().out
     assert splits.classes == ("blue", "red")
     parts = [splits.train, splits.val, splits.test]
-    assert [len(part) for part in parts if part] == [12, 4, 4]
+    assert [part.counts().tolist() for part in parts if part] == [[6, 6], [2, 2], [2, 2]]
     names = [name for part in parts if part for name in part.names]
     assert len(set(names)) == 20
     assert splits.provenance.kind == "unverified"
@@ -86,6 +86,13 @@ def test_what_cannot_be_used_is_named(folder: Path) -> None:
         load_folder(folder)
     with pytest.raises(ValueError, match="holds 0 folders; give each class one"):
         load_folder(folder / "red")
+    with pytest.raises(ValueError, match="there is no such folder"):
+        load_folder(folder / "nowhere")
+    (folder / "green" / "4.png").unlink()
+    with pytest.raises(ValueError, match=r"held_out=0.5 of 10 pictures of 'blue'"):
+        load_folder(folder, held_out=0.5)
+    small = load_folder(folder, size=8)  # three green ones: one in each part
+    assert [part.counts()[1].item() for part in (small.train, small.val, small.test)] == [1, 1, 1]
 
 
 def test_the_readmes_ten_lines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

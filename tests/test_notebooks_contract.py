@@ -159,6 +159,18 @@ def test_delivers_what_the_manifest_asks_for(notebook: nbformat.NotebookNode, pa
         assert f'"{name}"' in code
 
 
+def test_what_shows_images_is_held_back(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """A gallery shows every named figure that the manifest does not list among the pictures."""
+    section = MANIFEST.section(section_id(path))
+    draws = r"(_grid|show_image|worst_mistakes|overlay|show_mask|show_errors|imshow|explore_\w+)\("
+    harmless = {"first_layer_filters", "preferred_pictures", "errors", "blocks", "confusion"}
+    harmless |= {"explorer_filters", "explorer_paths", "class_means"}  # none of images
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and re.search(draws, cell.source):
+            named = re.findall(r'run\.save_figure\(\s*"(\w+)"', cell.source)
+            assert set(named) <= {*section.pictures, *harmless}, "add it to the manifest's pictures"
+
+
 def test_quick_is_tested_against_chance(notebook: nbformat.NotebookNode) -> None:
     checks = "\n".join(sources(notebook, "check"))
     # Of masks: calling everything foreground. Of a hundred classes, a share beats chance by far.

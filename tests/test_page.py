@@ -163,8 +163,34 @@ def test_pictures_of_images_and_without_a_name_are_left_out() -> None:
     left = without_pictures(notebook, {"curve"})
     pictures = [any("image" in kind for kind in cell.outputs[0].data) for cell in left.cells]
     assert pictures == [True, False, False, False, False]
-    assert all("licence" in cell.outputs[0].data["text/plain"] for cell in left.cells[1:])
+    assert all("Not shown" in cell.outputs[0].data["text/plain"] for cell in left.cells[1:])
     assert "image/png" in notebook.cells[1].outputs[0].data, "the notebook itself stays"
+    assert to_html(left, title="A title").count("<img") == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"text/markdown": "![](data:image/png;base64,iVBO)"},
+        {"text/html": "<IMG src='x.png'>"},
+        {"text/html": "<div style='background: url(x.png)'></div>"},
+        {"image/svg+xml": "<svg></svg>"},
+        {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}},
+    ],
+)
+def test_nothing_that_could_hold_a_picture_stays(data: dict[str, object]) -> None:
+    output = nbformat.v4.new_output("display_data", data)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[output])])
+    notebook.metadata.widgets = {"state": {}}
+    left = without_pictures(notebook, {"curve"})
+    assert list(left.cells[0].outputs[0].data) == ["text/plain"]
+    assert "widgets" not in left.metadata
+
+
+def test_tables_stay() -> None:
+    table = nbformat.v4.new_output("display_data", {"text/html": "<table></table>"})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[table])])
+    assert without_pictures(notebook, set()).cells[0].outputs[0].data == table.data
 
 
 def test_a_page_lies_beside_its_notebook(tmp_path: Path) -> None:

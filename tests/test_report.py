@@ -176,12 +176,15 @@ def test_every_assignment_has_its_heading(run: Path) -> None:
 def test_trials_are_summed_up(run: Path) -> None:
     assert spread_of("accuracy", [0.9]) == ""
     assert spread_of("accuracy", [0.9, 0.8, 0.7]) == (
-        "n = 3: mean 80.0 %, sd 10.0 %, 70.0 % to 90.0 %"
+        "3 trials: mean 80.0 %, sd 10.0 points, 70.0 % to 90.0 %"
+    )
+    assert spread_of("accuracy", [0.9, None, 0.7]).startswith(
+        "3 trials (1 not finite): mean 80.0 %"
     )
     metrics = results()["metrics"]
     metrics["accuracy"]["trials"] = [0.6, 0.7]
     write_run(run / LIONS, results(metrics=metrics))
-    assert "n = 2: mean 65.0 %" in write_report("quick").read_text(encoding="utf-8")
+    assert "2 trials: mean 65.0 %" in write_report("quick").read_text(encoding="utf-8")
 
 
 def test_another_run_is_compared(run: Path) -> None:
@@ -193,6 +196,10 @@ def test_another_run_is_compared(run: Path) -> None:
     page = re.sub(r"\s+", " ", page)
     assert "What changed since run before" in page
     assert "unlike runs, profile: quick and smoke 70.0 % 65.0 % −5.0 points" in page
+    write_run(run.parent / "third" / LIONS, results(seed=1, command="run x -p epochs 3"))
+    page = write_report("quick", "third").read_text(encoding="utf-8")
+    told = "seed: 1 and 0; parameters: epochs 3 and the notebook&#39;s own"
+    assert told in page
     same = changes([_outcome(run)], [_outcome(run)])
     assert next((c.by, c.unlike) for c in same) == ("±0.0 points", "")
     with pytest.raises(ValueError, match="no such run"):
@@ -227,7 +234,7 @@ def test_a_gallery_holds_pages_and_no_photographs(run: Path, kind: str, left_out
         {"cell_type": "code", "source": "", "id": name, "execution_count": 1, "metadata": {},
          "outputs": [
             {"output_type": "display_data", "data": {"image/png": name},
-             "metadata": {"figure": name}}]} for name in ("curve", "cats")
+             "metadata": {"figure": name, "image/png": {"alt": f"{name}."}}}]} for name in ("curve", "cats")
     ]  # fmt: skip
     (run / LIONS / "1_lions.ipynb").write_text(json.dumps(notebook))
     index = write_gallery("quick")

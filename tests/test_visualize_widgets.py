@@ -152,6 +152,22 @@ def test_a_place_keeps_its_share_of_another_layer(front: FrontEnd) -> None:
     assert "2: 5 x 5 pixels" in front.title
 
 
+def test_behind_a_layer_of_one_value_the_place_is_the_middle(front: FrontEnd) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(7))
+    explore_receptive_field(net, ["1", "0"], IMAGES[0])
+    controls = front.controls
+    assert controls["row"].max == 0
+    controls["layer"].value = "0"
+    assert (controls["row"].value, controls["column"].value) == (3, 3)
+
+
+def test_nothing_to_look_at_is_said() -> None:
+    with pytest.raises(ValueError, match="give one layer at least"):
+        explore_activations(MODEL, IMAGES, [])
+    with pytest.raises(ValueError, match="give one image at least"):
+        explore_threshold([], [], [])
+
+
 def test_a_failing_picture_is_said_below_the_controls(front: FrontEnd) -> None:
     explore_threshold(IMAGES[:2], [torch.rand(9, 9), torch.rand(4, 4)], MASKS)
     front.controls["image"].value = 1
@@ -168,7 +184,7 @@ def test_a_threshold_gives_the_scores_of_its_mask(front: FrontEnd) -> None:
     front.controls["threshold"].value = 0.2  # all of it is foreground: 36 of 81 pixels are right
     assert "IoU 0.444, precision 0.444, recall 1.000" in front.title
     front.controls["threshold"].value = 0.9
-    assert "IoU 0.000, precision 0.000, recall 0.000" in front.title
+    assert "IoU 0.000, precision undefined, recall 0.000" in front.title
 
 
 def test_predictions_are_paged(front: FrontEnd) -> None:
@@ -182,6 +198,8 @@ def test_predictions_are_paged(front: FrontEnd) -> None:
     controls["page"].value = 2
     (only,) = front.drawn[-1].axes[0].images
     assert only.get_array()[0, 0, 0] == 5  # the least sure mistake
+    controls["first"].value = False
+    assert (controls["page"].value, controls["page"].max) == (0, 2)  # from its beginning
     controls["predictions"].value = "right"
     assert (controls["page"].value, controls["page"].max) == (0, 0)
     controls["true class"].value = 1
@@ -205,9 +223,17 @@ def test_live_curves_grow(front: FrontEnd) -> None:
         history.rows.append({"epoch": epoch, **numbers})
         curves(history)
     assert len(front.shown) == 1  # one picture, which changes
-    assert "small net: after 3 epochs, validation accuracy 0.500" in front.html
+    assert "small net: after epoch 3, validation accuracy 0.500" in front.html
     lines = [line for line in front.drawn[-1].axes[0].lines if len(line.get_xdata())]
     assert {len(line.get_xdata()) for line in lines} == {3}
+
+
+def test_live_curves_of_masks_show_their_score(front: FrontEnd) -> None:
+    numbers = {f"{part}_{m}": 0.5 for part in ("train", "val") for m in ("loss", "iou", "accuracy")}
+    history = History()
+    history.rows.append({"epoch": 1, **numbers})
+    LiveCurves()(history)
+    assert "after epoch 1, validation iou 0.500" in front.html
 
 
 def test_live_curves_draw_nothing_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,5 +25,5 @@ def read_picture(file: str | Path) -> Image.Image:
             if upright.mode.startswith("I"):  # 16 bits, which convert() would clip to 255
                 upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
             return upright.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"broken image {file} ({error})") from error

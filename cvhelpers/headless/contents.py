@@ -57,7 +57,7 @@ def repository_address(root: Path) -> str:
 
 def sections_table(course: Manifest, repository: str, results_dir: Path) -> str:
     """A row an assignment, in Markdown: its notebooks with Colab badges, and what was reached."""
-    rows = ["| assignment | notebooks | reached on real images |", "| --- | --- | --- |"]
+    rows = ["| assignment | notebooks | results on real images |", "| --- | --- | --- |"]
     for assignment in course.assignments.values():
         sections = course.sections_of(assignment.id)
         links = "<br>".join(_link(section, repository) for section in sections)
@@ -74,7 +74,7 @@ def _link(section: Section, repository: str) -> str:
 
 
 def _reached(sections: Sequence[Section], results_dir: Path) -> str:
-    """Every judged number beside its target, then data, profile and device."""
+    """Every judged number beside its target, then data and device."""
     told: list[str] = []
     data: list[str] = []
     devices: list[str] = []
@@ -83,11 +83,12 @@ def _reached(sections: Sequence[Section], results_dir: Path) -> str:
         if not (folder / result_files.FILE_NAME).is_file():
             continue
         found = Outcome(section, folder, "ok", "", result_files.read_results(folder))
-        told += [
-            f"{number.label}: **{number.value}** (target {number.target}: {number.judgement})"
-            for number in found.numbers
-            if number.judgement in ("reached", "missed")
-        ]
+        for number in found.numbers:
+            if number.judgement in ("reached", "missed"):
+                weights = found.results["metrics"][number.name].get("weights")
+                with_weights = f" with {weights}" if weights else ""
+                target = f"target {number.target}: {number.judgement}"
+                told.append(f"{number.label}{with_weights}: **{number.value}** ({target})")
         data += [f"{name} ({kind['kind']})" for name, kind in found.results["provenance"].items()]
         devices.append(found.results["device"].partition(" (")[0])
     where = [*dict.fromkeys(data), *dict.fromkeys(devices)]
@@ -113,9 +114,13 @@ def course_overview() -> Any:
             continue
         name, folder = max(places, key=lambda place: _made(place[1]))
         found = outcome(section, folder)
+        if not found.results:
+            rows.append(f"| [{section.title}]({section.id}.ipynb) | {name}: unreadable | |")
+            continue
         kinds = ", ".join(found.kinds)
         status = "by hand" if found.status == "not run" else found.status
-        run = f"{name}: {status}, {found.results['profile']}, {kinds}, {found.results['started']}"
+        started = found.results.get("started", "")
+        run = f"{name}: {status}, {found.results['profile']}, {kinds}, {started}"
         page = folder / f"{folder.name}.html"
         if page.exists():
             run += f" ([read]({Path(os.path.relpath(page)).as_posix()}))"

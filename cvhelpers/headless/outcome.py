@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Outcome:
         value: float,
         note: str = "",
         weights: str = "",
-        trials: Sequence[float] = (),
+        trials: Sequence[float | None] = (),
         **_: Any,
     ) -> Number:
         target, judgement = f"{metric.better} is better", ""
@@ -106,14 +107,8 @@ def changes(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[Change]
         then = earlier.get(now.section.id)
         if then is None or not (then.results and now.results):
             continue
-        unlike = [
-            f"{what}: {a} and {b}"
-            for what, a, b in (
-                ("profile", then.results["profile"], now.results["profile"]),
-                ("data", ", ".join(then.kinds), ", ".join(now.kinds)),
-            )
-            if a != b
-        ]
+        pairs = zip(_conditions(then), _conditions(now), strict=True)
+        unlike = [f"{what}: {a} and {b}" for (what, a), (_, b) in pairs if a != b]
         old, new = then.results["metrics"], now.results["metrics"]
         for number in now.numbers:
             if number.name in old:
@@ -125,11 +120,29 @@ def changes(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[Change]
     return found
 
 
+def _conditions(one: Outcome) -> list[tuple[str, str]]:
+    """What two runs must have in common if their numbers are to compare."""
+    results, words = one.results, shlex.split(one.results.get("command", ""))
+    given = [f"{a} {b}" for flag, a, b in zip(words, words[1:], words[2:], strict=False)
+             if flag == "-p"]  # fmt: skip
+    return [
+        ("profile", results["profile"]),
+        ("data", ", ".join(one.kinds)),
+        ("seed", str(results["seed"])),
+        ("parameters", ", ".join(given) or "the notebook's own"),
+    ]
+
+
 def _step(name: str, by: float) -> str:
     """A difference with its sign; of percentages, in points."""
     text = shown(name, abs(by))
     sign = "+" if by > 0 else "−" if by < 0 else "±"
-    return f"{sign}{text.replace(' %', ' points')}"
+    return f"{sign}{_points(text)}"
+
+
+def _points(text: str) -> str:
+    """A difference of percentages is in points."""
+    return text.replace(" %", " points")
 
 
 def outcome(section: Section, folder: Path) -> Outcome:
@@ -159,15 +172,18 @@ def shown(name: str, value: float) -> str:
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.4g}"
 
 
-def spread_of(name: str, trials: Sequence[float]) -> str:
-    """Sum up the trials behind a number: how many, mean and standard deviation, the range."""
-    if len(trials) < 2:
+def spread_of(name: str, trials: Sequence[float | None]) -> str:
+    """Sum up the trials behind a number: how many, mean and standard deviation, the range.
+
+    None stands for a trial without a finite value; it is counted.
+    """
+    finite = [one for one in trials if one is not None]
+    if len(finite) < 2:
         return ""
-    low, high = shown(name, min(trials)), shown(name, max(trials))
-    mean, deviation = statistics.mean(trials), statistics.stdev(trials)
-    return (
-        f"n = {len(trials)}: mean {shown(name, mean)}, sd {shown(name, deviation)}, {low} to {high}"
-    )
+    lost = "" if len(finite) == len(trials) else f" ({len(trials) - len(finite)} not finite)"
+    mean, deviation = shown(name, statistics.mean(finite)), shown(name, statistics.stdev(finite))
+    low, high, sd = shown(name, min(finite)), shown(name, max(finite)), _points(deviation)
+    return f"{len(trials)} trials{lost}: mean {mean}, sd {sd}, {low} to {high}"
 
 
 def duration(seconds: float) -> str:

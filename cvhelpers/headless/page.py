@@ -17,7 +17,7 @@ _FORMULA = re.compile(
     re.DOTALL,
 )
 _CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
-_HELD_BACK = "[A picture of the data set's images: its licence does not let us show it here.]"
+_HELD_BACK = "[Not shown here: a picture of the data set's images, or one without a name.]"
 # For paper, and for narrow screens: lines wrap, pictures and tables stay whole.
 _STYLE = """<style>
 .jp-Notebook { max-width: 62rem; margin: auto }
@@ -54,7 +54,10 @@ def write_page(notebook: Path) -> Path:
 def headings(page: str) -> list[tuple[str, str]]:
     """The headings of the second and third level in a page: (anchor, text)."""
     found = re.findall(r'<h[23][^>]*\bid="([^"]+)"[^>]*>(.*?)</h[23]>', page, re.DOTALL)
-    texts = ((anchor, re.sub(r"<a .*", "", inside, flags=re.DOTALL)) for anchor, inside in found)
+    texts = (
+        (anchor, re.sub(r'<a class="anchor-link".*', "", inside, flags=re.S))
+        for anchor, inside in found
+    )
     return [
         (html.unescape(anchor), html.unescape(re.sub(r"<[^>]+>", "", text)).strip())
         for anchor, text in texts
@@ -64,17 +67,21 @@ def headings(page: str) -> list[tuple[str, str]]:
 def without_pictures(notebook: Any, kept: Collection[str]) -> Any:
     """A copy in which only the figures that `run.save_figure` showed under a name in `kept` stand.
 
-    In the place of every other picture stands a line that says so.
+    Beside them stay texts and tables; in the place of everything else, which could hold a picture,
+    stands a line that says so.
     """
     notebook = copy.deepcopy(notebook)
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
+        cell.pop("attachments", None)
         for output in cell.get("outputs", []):
-            data, name = output.get("data", {}), output.get("metadata", {}).get("figure")
-            seen = any(kind.startswith("image/") for kind in data)
-            if (seen or "<img" in data.get("text/html", "")) and name not in kept:
-                output.data = {"text/plain": _HELD_BACK}
-        for name in list(cell.get("attachments", {})):
-            del cell.attachments[name]
+            if "data" not in output or output.metadata.get("figure") in kept:
+                continue
+            table = output.data.get("text/html", "")
+            plain = not re.search(r"<img|<svg|<object|<iframe|url\(|data:", table, re.IGNORECASE)
+            if set(output.data) <= {"text/plain", "text/html"} and plain:
+                continue
+            output.data, output.metadata = {"text/plain": _HELD_BACK}, {}
     return notebook
 
 
@@ -107,7 +114,8 @@ def _described(page: str, notebook: Any) -> str:
     captions = {
         output.data["image/png"].strip(): output.metadata["image/png"]["alt"]
         for output in outputs
-        if output.get("metadata", {}).get("image/png", {}).get("alt")
+        if "image/png" in output.get("data", {})
+        and output.get("metadata", {}).get("image/png", {}).get("alt")
     }
 
     def one(match: re.Match[str]) -> str:

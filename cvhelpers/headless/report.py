@@ -49,9 +49,10 @@ def write_gallery(name: str | None = None, out_dir: Path | None = None) -> Path:
     if not done:
         raise ValueError(f"{run}: no section came to its end; there is nothing to show")
     site = out_dir or run / "gallery"
-    if site.exists() and any(site.iterdir()) and not (site / _MARK).exists():
+    if site.is_file() or (site.is_dir() and any(site.iterdir()) and not (site / _MARK).exists()):
         raise ValueError(f"{site} holds something else; name a new folder")
     shutil.rmtree(site, ignore_errors=True)
+    result_files.atomic_write(site / _MARK, "")
     sections = []
     for one in done:
         folder = site / one.section.id
@@ -67,7 +68,6 @@ def write_gallery(name: str | None = None, out_dir: Path | None = None) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(one.folder / table["file"], target)
         sections.append(_section(one, published=page))
-    result_files.atomic_write(site / _MARK, "")
     return result_files.atomic_write(site / "index.html", _render(run.name, sections))
 
 
@@ -144,10 +144,13 @@ def _thumbnail(content: bytes) -> str:
     from PIL import Image
 
     small = io.BytesIO()
-    with Image.open(io.BytesIO(content)) as picture:
-        picture = picture.convert("RGB")
-        picture.thumbnail(_THUMBNAIL)
-        picture.save(small, "PNG")
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            picture = picture.convert("RGB")
+            picture.thumbnail(_THUMBNAIL)
+            picture.save(small, "PNG")
+    except OSError:  # a run that was killed may leave half of one
+        return ""
     return _address(small.getvalue())
 
 

@@ -25,8 +25,17 @@ def _pitch(shape: Sequence[int]) -> tuple[int, int, int, int]:
     return high, wide, high + round(0.2 * high), wide + round(0.06 * wide)
 
 
-def _tiles(ax: Axes, tiles: Sequence[np.ndarray], columns: int, norm: Normalize, cmap: str) -> None:
-    """Draw numbered tiles of side 1 on one axes and one colour scale; all-zero ones are marked.
+def _tiles(
+    ax: Axes,
+    tiles: Sequence[np.ndarray],
+    columns: int,
+    norm: Normalize,
+    cmap: str,
+    every: int = 1,
+) -> None:
+    """Draw tiles of side 1 on one axes and one colour scale; all-zero ones are marked.
+
+    They are numbered, or, to be quick, only `every` so many.
 
     They are laid out as one picture: drawing each by itself takes five times as long.
     """
@@ -39,7 +48,8 @@ def _tiles(ax: Axes, tiles: Sequence[np.ndarray], columns: int, norm: Normalize,
         large = tile.repeat(high // len(tile), axis=0).repeat(wide // tile.shape[1], axis=1)
         sheet[top : top + high, left : left + wide] = large
         x, y = left / wide, top / high
-        ax.text(x, y - 0.01, str(i), fontsize=7, va="bottom", color="#333333")
+        if i % every == 0:
+            ax.text(x, y - 0.01, str(i), fontsize=7, va="bottom", color="#333333")
         if not tile.any():
             frame = Rectangle((x, y), 1, 1, facecolor="#DDDDDD", edgecolor="#AAAAAA", hatch="///")
             ax.add_patch(frame)
@@ -91,6 +101,7 @@ def activation_grid(
     *,
     columns: int = 8,
     limit: float | None = None,
+    every: int = 1,
 ) -> Axes:
     """Show all maps `(C, H, W)` of a layer, numbered, on one colour scale, all-zero ones marked.
 
@@ -98,15 +109,16 @@ def activation_grid(
     zero here is silent for this image, and a dead unit only if it is for every image.
     limit: the value of the last colour, to compare pictures on one scale; default: the largest.
     Maps with negative values (before the ReLU) get a linear scale from -limit to limit.
+    every: number only every so many maps, which is quicker.
     """
-    if maps.ndim != 3:
+    if maps.ndim != 3 or not maps.numel():
         raise ValueError(f"expected the maps of one image (C, H, W), got {tuple(maps.shape)}")
     values = maps.detach().float().cpu().numpy()
     top = float(np.abs(values).max())
     limit = limit or top or 1.0
     norm, cmap = _scale(values, limit)
     ax = _tile_axes(ax, len(values), columns)
-    _tiles(ax, list(values), columns, norm, cmap)
+    _tiles(ax, list(values), columns, norm, cmap, every)
     _colour_bar(ax, norm, cmap, "activation", beyond=top > limit)
     if title:
         ax.set_title(title)
@@ -121,12 +133,17 @@ def _scale(values: np.ndarray, limit: float) -> tuple[Normalize, str]:
 
 
 def filter_grid(
-    weights: Tensor, title: str | None = None, ax: Axes | None = None, *, columns: int = 8
+    weights: Tensor,
+    title: str | None = None,
+    ax: Axes | None = None,
+    *,
+    columns: int = 8,
+    every: int = 1,
 ) -> Axes:
     """Show the filters `(O, C, h, w)` of a convolution, numbered, on one scale symmetric about 0.
 
     Three input channels are shown as red, green and blue (mid-grey is 0); otherwise each filter's
-    mean over its input channels is shown. The title says which.
+    mean over its input channels is shown. The title says which. every: as in `activation_grid`.
     """
     if weights.ndim != 4:
         raise ValueError(f"expected weights (O, C, h, w), got shape {tuple(weights.shape)}")
@@ -137,7 +154,7 @@ def filter_grid(
     norm = Normalize(-limit, limit)
     ax = _tile_axes(ax, len(values), columns)
     tiles = (values / limit + 1) / 2 if coloured else values
-    _tiles(ax, list(tiles), columns, norm, "RdBu_r")
+    _tiles(ax, list(tiles), columns, norm, "RdBu_r", every)
     said = f"RGB, mid-grey = 0, ends = ±{limit:.2g}" if coloured else f"mean of {inputs} inputs"
     if not coloured:
         _colour_bar(ax, norm, "RdBu_r", "weight")
@@ -154,7 +171,7 @@ def activation_view(image: Tensor, maps: Tensor, chosen: int, title: str) -> Fig
     show_image(image, fig.add_axes((0.0, 0.5, 0.22, 0.42)), "picture")
     large = fig.add_axes((0.0, 0.0, 0.22, 0.42))
     ax, columns = fig.add_axes((0.24, 0.0, 0.66, 0.93)), _columns(len(maps))
-    activation_grid(maps, title, ax, columns=columns)
+    activation_grid(maps, title, ax, columns=columns, every=columns)
     values = maps.detach().float().cpu().numpy()
     norm, cmap = _scale(values, float(np.abs(values).max()) or 1.0)
     large.imshow(values[chosen], norm=norm, cmap=cmap)
@@ -171,13 +188,14 @@ def filter_view(weights: Tensor, chosen: int, title: str) -> Figure:
     """
     fig = plt.figure(figsize=(WIDTH, 4.9), layout="none")
     ax, columns = fig.add_axes((0.0, 0.0, 0.5, 0.93)), _columns(len(weights))
-    filter_grid(weights, title, ax, columns=columns)
+    filter_grid(weights, title, ax, columns=columns, every=columns)
     _frame(ax, chosen, columns, weights.shape[2:])
     kernels = weights[chosen].detach().float().cpu().numpy()
     limit = float(np.abs(kernels).max()) or 1.0
     norm, some = Normalize(-limit, limit), kernels[:64]
     part = fig.add_axes((0.62, 0.0, 0.27, 0.93))
-    _tiles(part, list(some), math.ceil(math.sqrt(0.8 * len(some))), norm, "RdBu_r")
+    across = math.ceil(math.sqrt(0.8 * len(some)))
+    _tiles(part, list(some), across, norm, "RdBu_r", across)
     _colour_bar(part, norm, "RdBu_r", "weight")
     of = f"of {len(kernels)} inputs" if len(some) == len(kernels) else f"of the first {len(some)}"
     part.set_title(f"filter {chosen}: kernels {of}")

@@ -123,11 +123,11 @@ def threshold_view(
     if probability.shape != truth.shape:
         found = f"a probability {tuple(probability.shape)} and a truth {tuple(truth.shape)}"
         raise ValueError(f"{found}; give both at one size")
-    said, known = _mask(probability) >= threshold, _mask(truth) != IGNORE
+    said, known = _mask(probability) > threshold, _mask(truth) != IGNORE
     true = _mask(truth) == 1
     hits, either = (said & true & known).sum(), ((said | true) & known).sum()
-    shares = (hits / max(1, of) for of in (either, (said & known).sum(), true.sum()))
-    iou, precision, recall = (f"{share:.3f}" for share in shares)
+    ofs = (either, (said & known).sum(), true.sum())
+    iou, precision, recall = (f"{hits / of:.3f}" if of else "undefined" for of in ofs)
     fig = plt.figure(figsize=(WIDTH, 4.3), layout="none")
     left, right = fig.add_axes((0, 0.08, 0.44, 0.82)), fig.add_axes((0.48, 0.08, 0.44, 0.82))
     found = f"IoU {iou}, precision {precision}, recall {recall}"
@@ -137,7 +137,7 @@ def threshold_view(
         right.contour(_mask(probability), [threshold], colors="#D55E00", linewidths=1.2)
     hide_axes(right)
     right.set_title(f"probability; line: threshold {threshold:.2f}")
-    fig.colorbar(drawn, cax=fig.add_axes((0.935, 0.08, 0.015, 0.82)))
+    fig.colorbar(drawn, cax=fig.add_axes((0.925, 0.08, 0.015, 0.82)), label="probability")
     fig.legend(handles=_legend(), loc="lower left", ncols=4, fontsize=8)
     return fig, [left, right]
 

@@ -99,7 +99,7 @@ def image_grid(
 def pick_predictions(
     probabilities: Tensor, labels: Tensor, *, which: str = "wrong", surest_first: bool = True
 ) -> Tensor:
-    """Order predictions by how sure the model was: places int64 `(n,)` of the wrong ones, or all.
+    """Order predictions by how sure the model was: places int64 `(n,)` of the wrong, right or all.
 
     probabilities: `(N, K)`, rows sum to 1; labels: int64 `(N,)`; which: "wrong", "right" or "all".
     """

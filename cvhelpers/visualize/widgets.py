@@ -28,7 +28,6 @@ from cvhelpers.visualize.pictures import (
     image_grid,
     pick_predictions,
     prediction_grid,
-    worst_mistakes,
 )
 from cvhelpers.visualize.plots import loss_and_accuracy, surface_paths
 
@@ -45,6 +44,8 @@ def explore_activations(
     image, for the list.
     """
     titles = list(names) if names is not None else [f"image {i}" for i in range(len(images))]
+    layer = _choice("layer", layers)
+    image = _choice("image", [(title, i) for i, title in enumerate(titles)])
     maps = activations_of(model, layers, images)
     channel = _slider("map", len(maps[layers[0]][0]))
 
@@ -55,8 +56,6 @@ def explore_activations(
     def fit() -> None:
         channel.max = len(maps[layer.value][0]) - 1
 
-    layer = _choice("layer", layers)
-    image = _choice("image", [(title, i) for i, title in enumerate(titles)])
     _explore("Maps of a layer", draw, fit, layer=layer, image=image, channel=channel)
     still = activation_grid(maps[layers[0]][0], f"{layers[0]}: {titles[0]}").figure
     assert isinstance(still, Figure)
@@ -112,10 +111,10 @@ def explore_predictions(
     """Page through predictions, wrong, right or all, by how sure the model was, or of one class.
 
     images: raw `(N, C, H, W)`; probabilities: `(N, K)`, rows sum to 1; labels: int64 `(N,)`.
-    Returns the still figure of the surest mistakes.
+    Returns the still figure of those named rightly, the least sure first.
     """
     check_predictions(images, probabilities, labels, classes)
-    page, on_page = _slider("page", 1), 12
+    page, on_page, asked = _slider("page", 1), 12, None
 
     def chosen(which: str, order: bool, true_class: int) -> Tensor:
         places = pick_predictions(probabilities, labels, which=which, surest_first=order)
@@ -134,11 +133,14 @@ def explore_predictions(
     }
 
     def fit() -> None:
-        found = len(chosen(**{name: control.value for name, control in controls.items()}))
-        page.max = max(0, (found - 1) // on_page)
+        nonlocal asked
+        now = {name: control.value for name, control in controls.items()}
+        page.max = max(0, (len(chosen(**now)) - 1) // on_page)
+        if now != asked:  # another question begins on its first page
+            asked, page.value = now, 0
 
     _explore("Predictions", draw, fit, **controls, page=page)
-    return worst_mistakes(images, probabilities, labels, classes)[0]
+    return draw("right", False, -1, 0)
 
 
 def explore_threshold(
@@ -184,7 +186,7 @@ def explore_receptive_field(model: nn.Module, layers: Sequence[str], image: Tens
         """The same place in a layer of another size."""
         for slider, length in zip((row, column), maps[layer.value].shape[2:], strict=True):
             if slider.max != length - 1:
-                share = slider.value / max(1, slider.max)
+                share = slider.value / slider.max if slider.max else 0.5
                 slider.max = length - 1
                 slider.value = round(share * slider.max)
 
@@ -247,12 +249,12 @@ def explore_paths(
 class LiveCurves:
     """Learning curves that grow while a training runs: `fit(..., on_epoch=LiveCurves())`.
 
-    Loss and accuracy, or another score of masks ("iou", "dice"), after every epoch; where nobody
-    looks it draws nothing. The finished history is drawn by `loss_and_accuracy`.
+    Loss and accuracy after every epoch, of masks the IoU; where nobody looks it draws nothing. The
+    finished history is drawn by `loss_and_accuracy`.
     """
 
-    def __init__(self, label: str = "", *, score: str = "accuracy") -> None:
-        self.label, self.score = label, score
+    def __init__(self, label: str = "") -> None:
+        self.label = label
         self._picture: ipywidgets.HTML | None = None
 
     def __call__(self, history: Any) -> None:
@@ -260,21 +262,26 @@ class LiveCurves:
         if not has_front_end():
             return
         table = pd.DataFrame(history.rows)
-        title = f"{self.label}: after {len(table)} epochs".removeprefix(": ")
-        fig, _ = loss_and_accuracy({self.label or "training": table}, title, score=self.score)
-        last = table.iloc[-1][f"val_{self.score}"]
+        score = "iou" if "val_iou" in table else "accuracy"
+        title = f"{self.label}: after epoch {len(table)}".removeprefix(": ")
+        fig, _ = loss_and_accuracy({self.label or "training": table}, title, score=score)
+        last = table.iloc[-1][f"val_{score}"]
         if self._picture is None:
             self._picture = ipywidgets.HTML()
             display(self._picture)
-        self._picture.value = picture_html(fig, f"{title}, validation {self.score} {last:.3f}")
+        self._picture.value = picture_html(fig, f"{title}, validation {score} {last:.3f}")
 
 
 def _choice(description: str, options: Sequence[Any]) -> ipywidgets.Dropdown:
+    if not len(options):
+        raise ValueError(f"nothing to choose from: give one {description} at least")
     return ipywidgets.Dropdown(options=list(options), description=description, layout=_SPAN)
 
 
 def _slider(description: str, count: int) -> ipywidgets.IntSlider:
     """A slider over the numbers from 0 that many things have."""
+    if count < 1:
+        raise ValueError(f"nothing to look at: give one {description} at least")
     return ipywidgets.IntSlider(0, min=0, max=count - 1, description=description, layout=_SPAN)
 
 
@@ -301,14 +308,13 @@ def _explore(
         busy = True
         try:
             fit()
-        finally:
-            busy = False
-        values = {name: control.value for name, control in controls.items()}
-        shown = (f"{c.description} {getattr(c, 'label', c.value)}" for c in controls.values())
-        try:
-            picture.value = picture_html(draw(**values), f"{what}: {', '.join(shown)}")
+            values = {name: control.value for name, control in controls.items()}
+            shown = ", ".join(f"{c.description} {_said(c)}" for c in controls.values())
+            picture.value = picture_html(draw(**values), f"{what}: {shown}")
         except Exception as error:  # outside of a cell nobody else would show it
             picture.value = f"<pre role='alert'>{html.escape(f'{error!r}')}</pre>"
+        finally:
+            busy = False
 
     for control in controls.values():
         control.style.description_width = "initial"
@@ -317,6 +323,12 @@ def _explore(
     redraw()
     row = ipywidgets.HBox(list(controls.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
     display(ipywidgets.VBox([row, picture]))
+
+
+def _said(control: Any) -> str:
+    """A control's value in words."""
+    value = getattr(control, "label", control.value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def picture_html(figure: Figure, description: str) -> str:
