@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
 from fake_course import MANIFEST, PNG, make_course, results, write_notebook, write_run
 
@@ -231,10 +232,14 @@ def test_a_gallery_holds_pages_and_no_photographs(run: Path, kind: str, left_out
     (run / LIONS / "tables" / "steps.csv").write_text("a,b\n")
     notebook = json.loads((run / LIONS / "1_lions.ipynb").read_text())
     notebook["cells"] = [
-        {"cell_type": "code", "source": "", "id": name, "execution_count": 1, "metadata": {},
-         "outputs": [
-            {"output_type": "display_data", "data": {"image/png": name},
-             "metadata": {"figure": name, "image/png": {"alt": f"{name}."}}}]} for name in ("curve", "cats")
+        nbformat.v4.new_code_cell("", id=name, outputs=[
+            nbformat.v4.new_output(
+                "display_data",
+                {"image/png": name},
+                metadata={"figure": name, "image/png": {"alt": f"{name}."}},
+            )
+        ])
+        for name in ("curve", "cats")
     ]  # fmt: skip
     (run / LIONS / "1_lions.ipynb").write_text(json.dumps(notebook))
     index = write_gallery("quick")
