@@ -66,7 +66,9 @@ def test_a_row_has_notebooks_badges_and_what_was_reached(root: Path) -> None:
     course = manifest.load()
     table = sections_table(course, "ada/zoo", root / "results")
     (row,) = table.splitlines()[2:]
-    assert row.startswith("| The zoo | [1 lions](notebooks/1_zoo/1_lions.ipynb) [![Open in Colab]")
+    assert row.startswith(
+        "| The zoo | [1&nbsp;lions](notebooks/1_zoo/1_lions.ipynb)&nbsp;[![Open in Colab]"
+    )
     assert "/github/ada/zoo/blob/v" in row
     assert "lions, accuracy: **65.0 %** (target ≥ 70.0 %: missed)<br>*savannah (real), CPU*" in row
     write_contents()

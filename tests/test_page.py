@@ -23,7 +23,9 @@ def _page(*texts: str) -> str:
 
 
 def test_a_page_loads_nothing() -> None:
-    page = _page("# A heading")
+    page = _page("# A heading", "[![Open in Colab](https://somewhere.org/a.svg)](https://b.org)")
+    assert ">Open in Colab</a>" in page, "a badge is a picture from elsewhere"
+    assert not re.search(r"<img[^>]*src=.?https?:", page)
     assert not re.search(r"<(script|link)[^>]*(src|href)=.?https?:", page)
     scripts = re.findall(r"<script.*?</script>", page, re.DOTALL)
     assert not [one for one in scripts if "https:" in one], "not later, either"

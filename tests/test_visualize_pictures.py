@@ -1,5 +1,6 @@
 """Images, maps and filters: right pixels, one scale, nothing shown or changed."""
 
+import io
 from collections.abc import Iterator
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ from cvhelpers.visualize import (
     image_grid,
     overlay,
     show_image,
+    use_style,
     worst_mistakes,
 )
 from cvhelpers.visualize.maps import activation_view, field_view, filter_view, tile
@@ -200,6 +202,21 @@ def test_a_field_is_framed_and_dashed_where_it_goes_beyond() -> None:
     (frame,) = ax.patches
     assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((2.5, -0.5), 7, 5)
     assert frame.get_linestyle() == "--"
+
+
+@pytest.mark.parametrize("kind", ["grid", "maps", "filters"])
+def test_what_is_laid_out_by_hand_stays_so_when_it_is_saved_twice(kind: str) -> None:
+    use_style()  # whose own layout a saved figure would take
+    draw = {
+        "grid": lambda: image_grid(torch.zeros(3, 3, 4, 4))[0],
+        "maps": lambda: activation_view(torch.zeros(3, 4, 4), torch.rand(9, 8, 8), 2, "relu1"),
+        "filters": lambda: filter_view(torch.rand(9, 2, 3, 3), 2, "conv1"),
+    }
+    fig = draw[kind]()
+    places = [ax.get_position().bounds for ax in fig.axes]
+    for _ in range(2):  # a warning would be an error
+        fig.savefig(io.BytesIO())
+    assert [ax.get_position().bounds for ax in fig.axes] == places
 
 
 def test_nothing_calls_show(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,8 @@ def _link(section: Section, repository: str) -> str:
     path = f"notebooks/{section.id}.ipynb"
     colab = f"{_COLAB}/github/{repository}/blob/v{cvhelpers.__version__}/{path}"
     badge = f"[![Open in Colab]({_COLAB}/assets/colab-badge.svg)]({colab})"
-    return f"[{section.id.partition('/')[2].replace('_', ' ')}]({path}) {badge}"
+    name = section.id.partition("/")[2].replace("_", "&nbsp;")  # a line each, on a narrow page, too
+    return f"[{name}]({path})&nbsp;{badge}"
 
 
 def _reached(sections: Sequence[Section], results_dir: Path) -> str:

@@ -104,6 +104,8 @@ def to_html(notebook: Any, *, title: str) -> str:
     page = re.sub(rf"<script[^>]*>(?:(?!</script>).)*{fetching}.*?</script>", "", page, flags=re.S)
     page = page.replace('<script src=""></script>', "")
     page = _described(page, ready)
+    # A badge that only a network would show becomes its words.
+    page = re.sub(r'<img[^>]*?alt="([^"]*)"[^>]*?src="https?:[^>]*>', r"\1", page)
     page = re.sub(r"<[^>]*>", lambda tag: re.sub(r"xFORMULA\d+x", "", tag[0]), page)  # a title's id
     return re.sub("xFORMULA(\\d+)x", lambda match: formulas[int(match[1])], page)
 

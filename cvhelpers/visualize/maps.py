@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from cvhelpers.models.receptive import ReceptiveField
-from cvhelpers.visualize.pictures import WIDTH, hide_axes, own_axes, show_image
+from cvhelpers.visualize.pictures import WIDTH, bare_figure, hide_axes, own_axes, show_image
 
 
 def _pitch(shape: Sequence[int]) -> tuple[int, int, int, int]:
@@ -81,7 +81,9 @@ def _tile_axes(ax: Axes | None, count: int, columns: int) -> Axes:
 
 def _colour_bar(ax: Axes, norm: Normalize, cmap: str, label: str, beyond: bool = False) -> None:
     place: dict[str, Any] = {"ax": ax, "fraction": 0.03, "pad": 0.01, "aspect": 40}
-    if ax.figure.get_layout_engine() is None:  # laid out by hand: as high as what is drawn
+    if isinstance(
+        ax.figure.get_layout_engine(), PlaceHolderLayoutEngine
+    ):  # laid out by hand: as high as what is drawn
         ax.apply_aspect()
         box = ax.get_position()
         cax = cast(Figure, ax.figure).add_axes((box.x1 + 0.008, box.y0, 0.01, box.height))
@@ -167,7 +169,7 @@ def activation_view(image: Tensor, maps: Tensor, chosen: int, title: str) -> Fig
 
     All maps share the colours of `activation_grid`.
     """
-    fig = plt.figure(figsize=(WIDTH, 4.9), layout="none")
+    fig = bare_figure(WIDTH, 4.9)
     show_image(image, fig.add_axes((0.0, 0.5, 0.22, 0.42)), "picture")
     large = fig.add_axes((0.0, 0.0, 0.22, 0.42))
     ax, columns = fig.add_axes((0.24, 0.0, 0.66, 0.93)), _columns(len(maps))
@@ -186,7 +188,7 @@ def filter_view(weights: Tensor, chosen: int, title: str) -> Figure:
 
     Kernels beyond the 64th input are left out, which the title says.
     """
-    fig = plt.figure(figsize=(WIDTH, 4.9), layout="none")
+    fig = bare_figure(WIDTH, 4.9)
     ax, columns = fig.add_axes((0.0, 0.0, 0.5, 0.93)), _columns(len(weights))
     filter_grid(weights, title, ax, columns=columns, every=columns)
     _frame(ax, chosen, columns, weights.shape[2:])

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from cvhelpers.masks import IGNORE
-from cvhelpers.visualize.pictures import WIDTH, hide_axes, own_axes, pixels_of
+from cvhelpers.visualize.pictures import WIDTH, bare_figure, hide_axes, own_axes, pixels_of
 
 ERRORS = {"hit": "#56B4E9", "missed": "#E69F00", "false alarm": "#AA3377", "ignored": "#FFFFFF"}
 
@@ -128,7 +128,7 @@ def threshold_view(
     hits, either = (said & true & known).sum(), ((said | true) & known).sum()
     ofs = (either, (said & known).sum(), true.sum())
     iou, precision, recall = (f"{hits / of:.3f}" if of else "undefined" for of in ofs)
-    fig = plt.figure(figsize=(WIDTH, 4.3), layout="none")
+    fig = bare_figure(WIDTH, 4.3)
     left, right = fig.add_axes((0, 0.08, 0.44, 0.82)), fig.add_axes((0.48, 0.08, 0.44, 0.82))
     found = f"IoU {iou}, precision {precision}, recall {recall}"
     show_errors(image, torch.from_numpy(said).byte(), truth, left, found)

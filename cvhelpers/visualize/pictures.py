@@ -10,6 +10,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from torch import Tensor
 
 WIDTH = 9.5  # inches: the text width of a notebook page
@@ -29,6 +30,15 @@ def pixels_of(image: Tensor) -> np.ndarray:
 def own_axes(ax: Axes | None, width: float, height: float) -> Axes:
     """The axes given, or those of a new figure of this size in inches."""
     return ax or plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def bare_figure(width: float, height: float) -> Figure:
+    """A figure of this size in inches whose axes stay where they are put: laid out by hand.
+
+    `layout="none"` does not last: a figure that is saved takes the style's layout afterwards.
+    """
+    engine = PlaceHolderLayoutEngine(adjust_compatible=True, colorbar_gridspec=False)
+    return plt.figure(figsize=(width, height), layout=engine)
 
 
 def hide_axes(ax: Axes) -> None:
@@ -77,7 +87,7 @@ def image_grid(
     side = min(WIDTH / columns, 2.4)  # inches, gaps included
     lines = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
     above = 0.15 * lines / side
-    fig = plt.figure(figsize=(columns * side, rows * side * (1 + above)), layout="none")
+    fig = bare_figure(columns * side, rows * side * (1 + above))
     ax = fig.add_axes((0, 0, 1, 1), xlim=(0, columns), ylim=(rows * (1 + above), 0))
     hide_axes(ax)
     cut = int(side * 14)  # about 14 letters of this size fit on an inch
@@ -123,7 +133,7 @@ def prediction_grid(
     images: raw `(N, C, H, W)`; probabilities: `(N, K)`; labels: int64 `(N,)`.
     """
     if not len(places):
-        fig = plt.figure(figsize=(5, 0.6), layout="none")
+        fig = bare_figure(5, 0.6)
         ax = fig.add_axes((0, 0, 1, 1))
         hide_axes(ax)
         ax.text(0, 0.5, f"No such image among {len(images)}.")

@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets
+import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
 from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 
 from cvhelpers.models.modes import module_named
@@ -24,6 +27,7 @@ from cvhelpers.visualize.maps import activation_grid, activation_view, field_vie
 from cvhelpers.visualize.masks import threshold_view
 from cvhelpers.visualize.pictures import (
     WIDTH,
+    bare_figure,
     check_predictions,
     image_grid,
     pick_predictions,
@@ -177,7 +181,7 @@ def explore_receptive_field(model: nn.Module, layers: Sequence[str], image: Tens
 
     def draw(layer: str, row: int, column: int) -> Figure:
         field = fields.of(layer, (row, column))
-        fig = plt.figure(figsize=(4.6, 4.9), layout="none")
+        fig = bare_figure(4.6, 4.9)
         ax = fig.add_axes((0.02, 0.02, 0.96, 0.9))
         field_view(image, field, title(layer, field.size), ax)
         return fig
@@ -218,7 +222,7 @@ def explore_paths(
 
     def draw(surface: str, optimizer: str, rate: float, steps: int) -> Figure:
         path = walk(surface, optimizer, rate)[: steps + 1]
-        fig = plt.figure(figsize=(6.2, 4.6), layout="none")
+        fig = bare_figure(6.2, 4.6)
         ax = fig.add_axes((0.1, 0.12, 0.88, 0.8), ylabel="second parameter")
         surface_paths(surfaces[surface], {optimizer: path}, ax)
         height = float(surfaces[surface](path[-1]))
@@ -333,8 +337,13 @@ def _said(control: Any) -> str:
 
 def picture_html(figure: Figure, description: str) -> str:
     """A figure as an `<img>`, described for those who cannot see it; the figure is closed."""
+    figure.set_dpi(_DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # `savefig` would lay it out and draw it twice
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=_DPI, pil_kwargs={"compress_level": 1})
+    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(
+        content, "png", compress_level=1
+    )
     plt.close(figure)
     data = base64.b64encode(content.getvalue()).decode()
     text = html.escape(description)
