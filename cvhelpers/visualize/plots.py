@@ -256,4 +256,5 @@ def label_points(ax: Axes, x: Sequence[float], y: Sequence[float], labels: Seque
                 left, low, text, anchor = *other[:2], f"{other[2]}, {text}", other[3]
         shown.append((left, low, text, anchor))
     for *_, text, k in shown:
-        ax.annotate(text, (x[k], y[k]), (5, 2), textcoords="offset points", fontsize=8)
+        above = 7 if "," in text else 2  # a list stands clear of the points that it passes
+        ax.annotate(text, (x[k], y[k]), (5, above), textcoords="offset points", fontsize=8)
