@@ -15,6 +15,7 @@ from cvhelpers.augment import ColourJitter
 from cvhelpers.training import History
 from cvhelpers.visualize import (
     LiveCurves,
+    controls,
     explore_activations,
     explore_augmentation,
     explore_filters,
@@ -22,7 +23,6 @@ from cvhelpers.visualize import (
     explore_predictions,
     explore_receptive_field,
     explore_threshold,
-    widgets,
 )
 
 MODEL = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 9, 3, stride=2))
@@ -84,15 +84,15 @@ class FrontEnd:
 
 @pytest.fixture
 def front(monkeypatch: pytest.MonkeyPatch) -> FrontEnd:
-    end, make = FrontEnd(), widgets.picture_html
+    end, make = FrontEnd(), controls.picture_html
 
     def kept(figure: Figure, description: str) -> str:
         end.drawn.append(figure)
         return make(figure, description)
 
-    monkeypatch.setattr(widgets, "has_front_end", lambda: True)
-    monkeypatch.setattr(widgets, "display", end.shown.append)
-    monkeypatch.setattr(widgets, "picture_html", kept)
+    monkeypatch.setattr(controls, "has_front_end", lambda: True)
+    monkeypatch.setattr(controls, "display", end.shown.append)
+    monkeypatch.setattr(controls, "picture_html", kept)
     return end
 
 
@@ -100,8 +100,8 @@ def front(monkeypatch: pytest.MonkeyPatch) -> FrontEnd:
 def test_without_a_front_end_there_is_the_still_figure_alone(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(widgets, "has_front_end", lambda: False)
-    monkeypatch.setattr(widgets, "display", lambda item: pytest.fail(f"displayed {item}"))
+    monkeypatch.setattr(controls, "has_front_end", lambda: False)
+    monkeypatch.setattr(controls, "display", lambda item: pytest.fail(f"displayed {item}"))
     still = EXPLORERS[name]()
     assert any(ax.images or ax.lines for ax in still.axes)
     assert plt.get_fignums() == [still.number]
@@ -237,7 +237,7 @@ def test_live_curves_of_masks_show_their_score(front: FrontEnd) -> None:
 
 
 def test_live_curves_draw_nothing_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(widgets, "has_front_end", lambda: False)
-    monkeypatch.setattr(widgets, "display", lambda item: pytest.fail(f"displayed {item}"))
+    monkeypatch.setattr(controls, "has_front_end", lambda: False)
+    monkeypatch.setattr(controls, "display", lambda item: pytest.fail(f"displayed {item}"))
     LiveCurves()(History())
     assert not plt.get_fignums()

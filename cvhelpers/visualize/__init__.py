@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 
 from cvhelpers.visualize.activations import activations_of, capture
 from cvhelpers.visualize.attribution import occlusion_map, saliency_map
+from cvhelpers.visualize.controls import LiveCurves
 from cvhelpers.visualize.maps import activation_grid, filter_grid
 from cvhelpers.visualize.masks import segmentation_grid, show_errors, show_mask
 from cvhelpers.visualize.pictures import (
@@ -28,7 +29,6 @@ from cvhelpers.visualize.plots import (
 )
 from cvhelpers.visualize.source import show_changes, show_source
 from cvhelpers.visualize.widgets import (
-    LiveCurves,
     explore_activations,
     explore_augmentation,
     explore_filters,

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import ipywidgets
-import numpy as np
-import pandas as pd
 import torch
-from IPython.display import display
 from matplotlib import pyplot as plt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor, nn
 
 from cvhelpers.models.modes import module_named
 from cvhelpers.models.receptive import ReceptiveFields
-from cvhelpers.runtime import has_front_end
 from cvhelpers.visualize.activations import activations_of
+from cvhelpers.visualize.controls import choice, explore, slider
 from cvhelpers.visualize.maps import activation_grid, activation_view, field_view, filter_view
 from cvhelpers.visualize.masks import threshold_view
 from cvhelpers.visualize.pictures import (
@@ -33,10 +24,7 @@ from cvhelpers.visualize.pictures import (
     pick_predictions,
     prediction_grid,
 )
-from cvhelpers.visualize.plots import loss_and_accuracy, surface_paths
-
-_DPI = 90  # on a screen; a sharper picture takes longer
-_SPAN = ipywidgets.Layout(width="20rem")
+from cvhelpers.visualize.plots import surface_paths
 
 
 def explore_activations(
@@ -48,10 +36,10 @@ def explore_activations(
     image, for the list.
     """
     titles = list(names) if names is not None else [f"image {i}" for i in range(len(images))]
-    layer = _choice("layer", layers)
-    image = _choice("image", [(title, i) for i, title in enumerate(titles)])
+    layer = choice("layer", layers)
+    image = choice("image", [(title, i) for i, title in enumerate(titles)])
     maps = activations_of(model, layers, images)
-    channel = _slider("map", len(maps[layers[0]][0]))
+    channel = slider("map", len(maps[layers[0]][0]))
 
     def draw(layer: str, image: int, channel: int) -> Figure:
         title = f"{layer}: {titles[image]}"
@@ -60,7 +48,7 @@ def explore_activations(
     def fit() -> None:
         channel.max = len(maps[layer.value][0]) - 1
 
-    _explore("Maps of a layer", draw, fit, layer=layer, image=image, channel=channel)
+    explore("Maps of a layer", draw, fit, layer=layer, image=image, channel=channel)
     still = activation_grid(maps[layers[0]][0], f"{layers[0]}: {titles[0]}").figure
     assert isinstance(still, Figure)
     return still
@@ -69,7 +57,7 @@ def explore_activations(
 def explore_filters(model: nn.Module, layers: Sequence[str]) -> Figure:
     """Choose a convolution and a filter, and see its kernels; returns the still first ones."""
     weights = {name: module_named(model, name).get_parameter("weight").detach() for name in layers}
-    number = _slider("filter", len(weights[layers[0]]))
+    number = slider("filter", len(weights[layers[0]]))
 
     def draw(layer: str, number: int) -> Figure:
         return filter_view(weights[layer], number, layer)
@@ -77,8 +65,8 @@ def explore_filters(model: nn.Module, layers: Sequence[str]) -> Figure:
     def fit() -> None:
         number.max = len(weights[layer.value]) - 1
 
-    layer = _choice("layer", layers)
-    _explore("Filters of a layer", draw, fit, layer=layer, number=number)
+    layer = choice("layer", layers)
+    explore("Filters of a layer", draw, fit, layer=layer, number=number)
     return draw(layers[0], 0)
 
 
@@ -101,9 +89,9 @@ def explore_augmentation(
         return image_grid(augmented(name, strength, seed, 16))[0]
 
     strength = ipywidgets.FloatSlider(0.5, min=0, max=1, step=0.05, description="strength")
-    seed = _slider("seed", 20)
-    names = _choice("augmentation", list(augmentations))
-    _explore("One image, 16 draws", draw, name=names, strength=strength, seed=seed)
+    seed = slider("seed", 20)
+    names = choice("augmentation", list(augmentations))
+    explore("One image, 16 draws", draw, name=names, strength=strength, seed=seed)
     first, steps = next(iter(augmentations)), (0.2, 0.5, 1.0)
     titles = [title for step in steps for title in (f"strength {step}", *[""] * 7)]
     return image_grid(torch.cat([augmented(first, step, 0, 8) for step in steps]), titles)[0]
@@ -118,7 +106,7 @@ def explore_predictions(
     Returns the still figure of those named rightly, the least sure first.
     """
     check_predictions(images, probabilities, labels, classes)
-    page, on_page, asked = _slider("page", 1), 12, None
+    page, on_page, asked = slider("page", 1), 12, None
 
     def chosen(which: str, order: bool, true_class: int) -> Tensor:
         places = pick_predictions(probabilities, labels, which=which, surest_first=order)
@@ -129,11 +117,9 @@ def explore_predictions(
         return prediction_grid(images, probabilities, labels, classes, places)[0]
 
     controls = {
-        "which": _choice("predictions", ["wrong", "right", "all"]),
-        "order": _choice("first", [("surest", True), ("least sure", False)]),
-        "true_class": _choice(
-            "true class", [("any", -1), *((c, i) for i, c in enumerate(classes))]
-        ),
+        "which": choice("predictions", ["wrong", "right", "all"]),
+        "order": choice("first", [("surest", True), ("least sure", False)]),
+        "true_class": choice("true class", [("any", -1), *((c, i) for i, c in enumerate(classes))]),
     }
 
     def fit() -> None:
@@ -143,7 +129,7 @@ def explore_predictions(
         if now != asked:  # another question begins on its first page
             asked, page.value = now, 0
 
-    _explore("Predictions", draw, fit, **controls, page=page)
+    explore("Predictions", draw, fit, **controls, page=page)
     return draw("right", False, -1, 0)
 
 
@@ -161,8 +147,8 @@ def explore_threshold(
         return threshold_view(images[image], probabilities[image], truths[image], threshold)[0]
 
     threshold = ipywidgets.FloatSlider(0.5, min=0.02, max=0.98, step=0.02, description="threshold")
-    image = _slider("image", len(images))
-    _explore("Hits and misses", draw, image=image, threshold=threshold)
+    image = slider("image", len(images))
+    explore("Hits and misses", draw, image=image, threshold=threshold)
     return draw(0, 0.5)
 
 
@@ -172,7 +158,7 @@ def explore_receptive_field(model: nn.Module, layers: Sequence[str], image: Tens
     Returns the still figure of the middle of at most four of the layers. See `receptive_field`.
     """
     fields, maps = ReceptiveFields(model, image), activations_of(model, layers, image[None])
-    row, column = (_slider(name, maps[layers[0]].shape[axis]) for name, axis in
+    row, column = (slider(name, maps[layers[0]].shape[axis]) for name, axis in
                    (("row", 2), ("column", 3)))  # fmt: skip
     row.value, column.value = row.max // 2, column.max // 2
 
@@ -188,14 +174,14 @@ def explore_receptive_field(model: nn.Module, layers: Sequence[str], image: Tens
 
     def fit() -> None:
         """The same place in a layer of another size."""
-        for slider, length in zip((row, column), maps[layer.value].shape[2:], strict=True):
-            if slider.max != length - 1:
-                share = slider.value / slider.max if slider.max else 0.5
-                slider.max = length - 1
-                slider.value = round(share * slider.max)
+        for one, length in zip((row, column), maps[layer.value].shape[2:], strict=True):
+            if one.max != length - 1:
+                share = one.value / one.max if one.max else 0.5
+                one.max = length - 1
+                one.value = round(share * one.max)
 
-    layer = _choice("layer", layers)
-    _explore("A receptive field", draw, fit, layer=layer, row=row, column=column)
+    layer = choice("layer", layers)
+    explore("A receptive field", draw, fit, layer=layer, row=row, column=column)
     shown = (
         list(layers) if len(layers) <= 4 else [layers[k * (len(layers) - 1) // 3] for k in range(4)]
     )
@@ -236,9 +222,9 @@ def explore_paths(
         options=[(f"{rate:g}", rate) for rate in rates], description="rate"
     )
     rate.value = rates[len(rates) // 3]
-    _explore(
-        "The way of an optimizer", draw, surface=_choice("surface", list(surfaces)),
-        optimizer=_choice("optimizer", optimizers), rate=rate, steps=steps,
+    explore(
+        "The way of an optimizer", draw, surface=choice("surface", list(surfaces)),
+        optimizer=choice("optimizer", optimizers), rate=rate, steps=steps,
     )  # fmt: skip
     first = next(iter(surfaces))
     some = [rates[k * (len(rates) - 1) // 3] for k in range(4)]
@@ -248,104 +234,3 @@ def explore_paths(
         ax.set_title(f"rate {value:g}")
     axes[0].set_ylabel("second parameter")
     return fig
-
-
-class LiveCurves:
-    """Learning curves that grow while a training runs: `fit(..., on_epoch=LiveCurves())`.
-
-    Loss and accuracy after every epoch, of masks the IoU; where nobody looks it draws nothing. The
-    finished history is drawn by `loss_and_accuracy`.
-    """
-
-    def __init__(self, label: str = "") -> None:
-        self.label = label
-        self._picture: ipywidgets.HTML | None = None
-
-    def __call__(self, history: Any) -> None:
-        """Draw the `History` so far."""
-        if not has_front_end():
-            return
-        table = pd.DataFrame(history.rows)
-        score = "iou" if "val_iou" in table else "accuracy"
-        title = f"{self.label}: after epoch {len(table)}".removeprefix(": ")
-        fig, _ = loss_and_accuracy({self.label or "training": table}, title, score=score)
-        last = table.iloc[-1][f"val_{score}"]
-        if self._picture is None:
-            self._picture = ipywidgets.HTML()
-            display(self._picture)
-        self._picture.value = picture_html(fig, f"{title}, validation {score} {last:.3f}")
-
-
-def _choice(description: str, options: Sequence[Any]) -> ipywidgets.Dropdown:
-    if not len(options):
-        raise ValueError(f"nothing to choose from: give one {description} at least")
-    return ipywidgets.Dropdown(options=list(options), description=description, layout=_SPAN)
-
-
-def _slider(description: str, count: int) -> ipywidgets.IntSlider:
-    """A slider over the numbers from 0 that many things have."""
-    if count < 1:
-        raise ValueError(f"nothing to look at: give one {description} at least")
-    return ipywidgets.IntSlider(0, min=0, max=count - 1, description=description, layout=_SPAN)
-
-
-def _explore(
-    what: str,
-    draw: Callable[..., Figure],
-    fit: Callable[[], None] = lambda: None,
-    /,
-    **controls: Any,
-) -> None:
-    """Show controls and, below them, what `draw` makes of their values; only where one can look.
-
-    fit: brings the controls' ranges into line with the values of the others.
-    """
-    if not has_front_end():
-        return
-    picture = ipywidgets.HTML()
-    busy = False
-
-    def redraw(_: object = None) -> None:
-        nonlocal busy
-        if busy:  # it was `fit` that moved a control
-            return
-        busy = True
-        try:
-            fit()
-            values = {name: control.value for name, control in controls.items()}
-            shown = ", ".join(f"{c.description} {_said(c)}" for c in controls.values())
-            picture.value = picture_html(draw(**values), f"{what}: {shown}")
-        except Exception as error:  # outside of a cell nobody else would show it
-            picture.value = f"<pre role='alert'>{html.escape(f'{error!r}')}</pre>"
-        finally:
-            busy = False
-
-    for control in controls.values():
-        control.style.description_width = "initial"
-        control.tooltip = f"{what}: {control.description}"
-        control.observe(redraw, "value")
-    redraw()
-    row = ipywidgets.HBox(list(controls.values()), layout=ipywidgets.Layout(flex_flow="row wrap"))
-    display(ipywidgets.VBox([row, picture]))
-
-
-def _said(control: Any) -> str:
-    """A control's value in words."""
-    value = getattr(control, "label", control.value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def picture_html(figure: Figure, description: str) -> str:
-    """A figure as an `<img>`, described for those who cannot see it; the figure is closed."""
-    figure.set_dpi(_DPI)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # `savefig` would lay it out and draw it twice
-    content = io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(
-        content, "png", compress_level=1
-    )
-    plt.close(figure)
-    data = base64.b64encode(content.getvalue()).decode()
-    text = html.escape(description)
-    picture = f'<img src="data:image/png;base64,{data}" alt="{text}" style="max-width: 100%">'
-    return f"{picture}<p role='status'>{text}</p>"
